@@ -1,0 +1,1 @@
+//! Everfold: a WebAssembly-pluggable event store host.

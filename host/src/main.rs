@@ -1,0 +1,2 @@
+//! The `everfold` command.
+fn main() {}
