@@ -1,1 +1,5 @@
 //! Everfold: a WebAssembly-pluggable event store host.
+//!
+//! The rooms, in the order a command passes them, are described in `ARCHITECTURE.md`.
+
+pub mod model;

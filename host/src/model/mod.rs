@@ -1,0 +1,27 @@
+//! The words of an event store as plain types: no I/O, no clock, nothing of the rooms above.
+
+mod append;
+mod command;
+mod cursor;
+mod descriptor;
+mod event;
+mod expected;
+mod json;
+mod names;
+mod snapshot;
+
+pub use append::{Append, AppendOutcome, Base, Head, ReceiptRequest, StoredOutcome};
+pub use command::{Command, Executed, Origin, Outcome, Rejection};
+pub use cursor::{Cursor, CursorError};
+pub use descriptor::{
+    AggregateDescriptor, CommandDescriptor, Digest, DigestError, EventDescriptor, EventKind, ModuleDescriptor,
+    RejectionDescriptor,
+};
+pub use event::{EventRef, NewEvent, RecordedEvent};
+pub use expected::{ExpectedVersion, ExpectedVersionError};
+pub use json::{Json, JsonError};
+pub use names::{AggregateType, IdempotencyKey, NameError, StreamId, StreamKey, Tenant};
+pub use snapshot::{EveryN, Snapshot, SnapshotStrategy};
+
+/// Version of a stream that has no events.
+pub const NO_STREAM: i64 = -1;
