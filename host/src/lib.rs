@@ -3,3 +3,4 @@
 //! The rooms, in the order a command passes them, are described in `ARCHITECTURE.md`.
 
 pub mod model;
+pub mod runtime;
