@@ -3,4 +3,6 @@
 //! The rooms, in the order a command passes them, are described in `ARCHITECTURE.md`.
 
 pub mod model;
+pub mod pipeline;
+pub mod runtime;
 pub mod store;
