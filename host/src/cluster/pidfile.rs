@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::layout::Layout;
@@ -31,6 +32,7 @@ pub(super) fn remove_stale(layout: &Layout) -> bool {
 
 /// Whether one of PostgreSQL's processes may have its working directory in `dir`. An error where there is no `/proc`.
 fn server_works_in(dir: &Path) -> io::Result<bool> {
+    let owner = fs::metadata(dir)?.uid();
     for process in fs::read_dir("/proc")? {
         let process = process?.path();
         if !fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim_end() == "postgres") {
@@ -38,10 +40,16 @@ fn server_works_in(dir: &Path) -> io::Result<bool> {
         }
         match fs::read_link(process.join("cwd")) {
             Ok(cwd) if cwd != dir => {}
+            Ok(_) => return Ok(true),
             // It has just ended.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // It's here, or may be and doesn't tell.
-            Ok(_) | Err(_) => return Ok(true),
+            // It doesn't tell. PostgreSQL runs as the owner of its data alone, and what is guarded belongs to root.
+            Err(_) => {
+                let theirs = fs::metadata(&process).map_or(0, |process| process.uid());
+                if theirs == owner || theirs == 0 {
+                    return Ok(true);
+                }
+            }
         }
     }
     Ok(false)
