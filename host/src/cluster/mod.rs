@@ -136,9 +136,11 @@ impl Cluster {
 }
 
 /// A URL that names a socket's directory the way libpq and sqlx read it. The directory is UTF-8: the layout sees to it.
+/// What it leaves open, clients take from `PGPORT` and `PGSSLMODE`, which are meant for other servers.
 fn url_of(socket_dir: &Path) -> String {
-    let mut url = url::Url::parse(&format!("postgres://{USER}@localhost/{DATABASE}")).expect("a constant, valid URL");
-    url.query_pairs_mut().append_pair("host", &socket_dir.to_string_lossy());
+    let base = format!("postgres://{USER}@localhost:5432/{DATABASE}");
+    let mut url = url::Url::parse(&base).expect("a constant, valid URL");
+    url.query_pairs_mut().append_pair("host", &socket_dir.to_string_lossy()).append_pair("sslmode", "disable");
     url.into()
 }
 

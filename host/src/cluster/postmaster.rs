@@ -17,6 +17,8 @@ use super::{ClusterError, Options, init, pidfile};
 
 /// How often a file or a child is looked at while something is waited for.
 const POLL: Duration = Duration::from_millis(20);
+/// How often a running postmaster is looked at.
+const WATCH: Duration = Duration::from_millis(100);
 /// How long a start waits for an earlier postmaster to go. One whose host was killed is still writing its last checkpoint.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 /// How long PostgreSQL may take to stop at once, before it's killed.
@@ -139,7 +141,7 @@ impl Postmaster {
             if let Some(status) = self.ended() {
                 return Some(status);
             }
-            thread::sleep(POLL);
+            thread::sleep(WATCH);
         }
         None
     }
