@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use sqlx::ConnectOptions as _;
+use sqlx::{ConnectOptions as _, Connection as _};
 use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool};
 
@@ -69,7 +69,9 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
 
     let before = applied(&mut connection).await;
     MIGRATIONS.run(&mut connection).await.map_err(MigrateError::Step)?;
-    Ok(applied(&mut connection).await - before)
+    let after = applied(&mut connection).await;
+    connection.close().await.map_err(MigrateError::Unavailable)?;
+    Ok(after - before)
 }
 
 async fn applied(connection: &mut sqlx::PgConnection) -> usize {

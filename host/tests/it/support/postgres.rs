@@ -75,8 +75,7 @@ impl Shared {
 
 /// What every test's database holds from the start.
 async fn fill_template(options: &PgConnectOptions) {
-    let connection = options.connect().await.unwrap();
-    connection.close().await.unwrap();
+    everfold::store::migrate(options).await.unwrap();
 }
 
 /// The machine's PostgreSQL.
