@@ -2,4 +2,5 @@
 //!
 //! The rooms, in the order a command passes them, are described in `ARCHITECTURE.md`.
 
+pub mod http;
 pub mod model;
