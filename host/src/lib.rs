@@ -2,5 +2,11 @@
 //!
 //! The rooms, in the order a command passes them, are described in `ARCHITECTURE.md`.
 
+pub mod cluster;
+pub mod config;
 pub mod http;
 pub mod model;
+pub mod pipeline;
+pub mod runtime;
+pub mod store;
+pub mod telemetry;

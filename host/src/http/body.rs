@@ -174,7 +174,7 @@ pub struct AppendEvent {
     pub schema_version: u32,
     /// What happened.
     pub payload: Json,
-    /// Whence it came; kept beside what the request's headers say.
+    /// Its metadata; whence the request came, by its headers, where it has none.
     #[serde(default)]
     pub metadata: Option<Json>,
     /// Its id; made by the host where none is named.

@@ -6,7 +6,8 @@ use axum::extract::State;
 use super::body::Health;
 use super::extract::Caller;
 use super::problem::{Code, Problem};
-use super::{Api, within};
+use super::Api;
+use crate::store::StoreError;
 
 /// The process answers: nothing else is looked at, for a restart mends nothing else.
 pub(super) async fn alive() -> JsonAnswer<Health> {
@@ -15,11 +16,20 @@ pub(super) async fn alive() -> JsonAnswer<Health> {
 
 /// The database answers with the schema that this host needs, and the modules directory was read.
 pub(super) async fn ready(State(api): State<Api>, caller: Caller) -> Result<JsonAnswer<Health>, Problem> {
-    let failing = |check| move |problem: Problem| problem.with(|body| body.check = Some(check));
-    within(caller.deadline, api.store.ping()).await.map_err(failing("database"))?;
+    match tokio::time::timeout_at(caller.deadline, api.store.ping()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(StoreError::Failed(error))) => {
+            return Err(failing("database", &format!("the database is not as this host needs it, migrate it: {error}")));
+        }
+        Ok(Err(error)) => return Err(failing("database", &error.to_string())),
+        Err(_) => return Err(failing("database", "the database does not answer in time")),
+    }
     if (api.modules)().is_none() {
-        let problem = Problem::new(Code::NotReady, "the modules directory is being read: ask again");
-        return Err(failing("modules")(problem));
+        return Err(failing("modules", "the modules directory is being read"));
     }
     Ok(alive().await)
+}
+
+fn failing(check: &'static str, detail: &str) -> Problem {
+    Problem::new(Code::NotReady, detail).with(|body| body.check = Some(check))
 }

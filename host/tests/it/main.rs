@@ -1,1 +1,6 @@
-//! tests
+//! Everything that takes a database or a module to test, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on panics where it stands")]
+
+mod cluster;
+mod support;

@@ -1,0 +1,85 @@
+//! What can be asked of the pipeline beside commands, and the answers.
+
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::RequestError;
+use crate::model::{Command, Digest, Executed, ExpectedVersion, IdempotencyKey, Json, Origin, StreamKey};
+
+/// Events to append as they are, decided by no module.
+#[derive(Debug, Clone)]
+pub struct RawAppend {
+    /// The stream.
+    pub stream: StreamKey,
+    /// What the caller demands of the stream.
+    pub expected: ExpectedVersion,
+    /// Makes a repeated request the same request.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// Whence it came.
+    pub origin: Origin,
+    /// The events, at least one.
+    pub events: Vec<RawEvent>,
+}
+
+/// One event to append as it is.
+#[derive(Debug, Clone)]
+pub struct RawEvent {
+    /// Its id, where it has one already.
+    pub event_id: Option<Uuid>,
+    /// Name of its type.
+    pub event_type: String,
+    /// Version of its payload's shape, from 1.
+    pub schema_version: u32,
+    /// What happened.
+    pub payload: Json,
+    /// Its metadata; the request's origin where it has none.
+    pub metadata: Option<Json>,
+    /// When it happened; now where it doesn't say.
+    pub occurred_at: Option<OffsetDateTime>,
+}
+
+/// Which state to answer.
+#[derive(Debug, Clone)]
+pub struct StateQuery {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The state as it was after this version; the present one without.
+    pub at_version: Option<i64>,
+    /// Skips the check against the database where the stream is resident: another host may have gone on.
+    pub stale: bool,
+}
+
+/// A stream's committed state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateView {
+    /// The version up to which events are folded in.
+    pub version: i64,
+    /// The state, as the module writes it.
+    pub state: Json,
+    /// Name of the module that folded it.
+    pub module: String,
+    /// Version of that module.
+    pub module_version: String,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// A request on its way to its shard, with where its answer goes.
+pub(super) enum Work {
+    Command(Box<Command>, Reply<Executed>),
+    Append(Box<RawAppend>, Reply<Executed>),
+    State(Box<StateQuery>, Reply<StateView>),
+}
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
+
+impl Work {
+    pub(super) fn stream(&self) -> &StreamKey {
+        match self {
+            Self::Command(command, _) => &command.stream,
+            Self::Append(append, _) => &append.stream,
+            Self::State(query, _) => &query.stream,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The pipeline's handle: finds a request's shard, and waits for the answer no longer than the caller does.
+
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::request::{Reply, Work};
+use super::shard::{Job, Shard};
+use super::snapshots::SnapshotKeeper;
+use super::{RawAppend, RequestError, StateQuery, StateView};
+use crate::model::{Command, Executed, SnapshotStrategy, StreamKey};
+use crate::runtime::{ActiveModules, Engine};
+use crate::store::{Store, Ticket, Writer};
+
+/// How the pipeline is sized.
+#[derive(Clone)]
+pub struct PipelineOptions {
+    /// Threads that call guests.
+    pub shards: NonZeroUsize,
+    /// Aggregates kept folded, over all shards; the least recently used goes.
+    pub residents: NonZeroUsize,
+    /// Requests that may be under way, over all shards; one more is answered [`RequestError::Overloaded`].
+    pub queue: usize,
+    /// Most events of one raw append.
+    pub max_events: usize,
+    /// When a stream's state is kept.
+    pub snapshots: Arc<dyn SnapshotStrategy>,
+}
+
+/// Carries out requests. A cheap handle; when the last one is dropped, the shards finish what they have and end.
+#[derive(Clone)]
+pub struct Pipeline(Arc<Inner>);
+
+struct Inner {
+    shards: Vec<mpsc::UnboundedSender<Job>>,
+    permits: Arc<Semaphore>,
+    writer: Writer,
+    max_events: usize,
+}
+
+/// What runs behind a pipeline.
+pub struct PipelineTasks {
+    shards: Vec<std::thread::JoinHandle<()>>,
+    keeper: JoinHandle<()>,
+}
+
+impl PipelineTasks {
+    /// Waits until the shards have ended: drop every [`Pipeline`] before.
+    pub async fn ended(self) {
+        // The threads end by themselves; joining them blocks, so it isn't done on the runtime's threads.
+        let joined = tokio::task::spawn_blocking(move || self.shards.into_iter().all(|shard| shard.join().is_ok()));
+        if !joined.await.unwrap_or(false) {
+            tracing::error!("a shard ended with a panic");
+        }
+        let _ = self.keeper.await;
+    }
+}
+
+impl Pipeline {
+    /// Starts the shards' threads. Must be called on the runtime that is to do the reads.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn start(
+        options: &PipelineOptions,
+        store: &Store,
+        writer: &Writer,
+        engine: &Engine,
+        modules: &ActiveModules,
+    ) -> std::io::Result<(Self, PipelineTasks)> {
+        let (keeper, keeper_task) = SnapshotKeeper::start(store.clone());
+        let residents = options.residents.get().div_ceil(options.shards.get());
+        let residents = NonZeroUsize::new(residents).unwrap_or(NonZeroUsize::MIN);
+        let (mut senders, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..options.shards.get() {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let shard = Shard::parts(store, writer, engine, modules, &keeper, options, residents);
+            let thread = std::thread::Builder::new().name(format!("everfold-shard-{number}"));
+            threads.push(thread.spawn(move || shard.run(receiver))?);
+            senders.push(sender);
+        }
+        let permits = Arc::new(Semaphore::new(options.queue));
+        let inner = Inner { shards: senders, permits, writer: writer.clone(), max_events: options.max_events };
+        Ok((Self(Arc::new(inner)), PipelineTasks { shards: threads, keeper: keeper_task }))
+    }
+
+    /// Carries out a command: success means that it is committed.
+    ///
+    /// # Errors
+    /// [`RequestError`]: surely not executed, unless it says that this is unknown.
+    pub async fn execute(&self, command: Command, deadline: Instant) -> Result<Executed, RequestError> {
+        self.ask(deadline, |reply| Work::Command(Box::new(command), reply)).await
+    }
+
+    /// Appends events as they are.
+    ///
+    /// # Errors
+    /// [`RequestError`]: surely not executed, unless it says that this is unknown.
+    pub async fn append(&self, append: RawAppend, deadline: Instant) -> Result<Executed, RequestError> {
+        if append.events.len() > self.0.max_events {
+            let message = format!("{} events are too many: at most {} in one append", append.events.len(), self.0.max_events);
+            return Err(RequestError::TooLarge { message });
+        }
+        self.ask(deadline, |reply| Work::Append(Box::new(append), reply)).await
+    }
+
+    /// A stream's committed state, folded by the active module.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a read changes nothing.
+    pub async fn state(&self, query: StateQuery, deadline: Instant) -> Result<StateView, RequestError> {
+        self.ask(deadline, |reply| Work::State(Box::new(query), reply)).await
+    }
+
+    async fn ask<T>(&self, deadline: Instant, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, RequestError> {
+        let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| RequestError::Overloaded)?;
+        let ticket = Arc::new(Ticket::new(deadline));
+        let (reply, answer) = oneshot::channel();
+        let work = work(reply);
+        let shard = self.shard_of(work.stream());
+        if shard.send(Job { work, ticket: ticket.clone(), _permit: permit }).is_err() {
+            return Err(RequestError::Internal("the shard has ended".to_owned()));
+        }
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => answer.map_err(|error| self.blame(error)),
+            // A shard drops a request only when it panics: what it had sent may have been committed.
+            Ok(Err(_)) if ticket.give_up() => Err(RequestError::Internal("the shard failed".to_owned())),
+            Err(_) if ticket.give_up() => Err(self.blame(RequestError::Deadline)),
+            Ok(Err(_)) | Err(_) => Err(RequestError::OutcomeUnknown),
+        }
+    }
+
+    /// A deadline that passed while PostgreSQL is away is the database's fault.
+    fn blame(&self, error: RequestError) -> RequestError {
+        match error {
+            RequestError::Deadline if !self.0.writer.is_connected() => RequestError::Unavailable,
+            error => error,
+        }
+    }
+
+    fn shard_of(&self, stream: &StreamKey) -> &mpsc::UnboundedSender<Job> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(stream);
+        &self.0.shards[(hash % self.0.shards.len() as u64) as usize]
+    }
+}

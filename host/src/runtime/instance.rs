@@ -1,0 +1,57 @@
+//! One instance of a module in a store of its own: what a trap costs.
+
+use std::time::Duration;
+
+use wasmtime::Store;
+
+use super::contract::Exports;
+use super::engine::{Engine, ticks};
+use super::fault::GuestFault;
+use super::guest::{Guest, GuestLog, MemoryLimit};
+use super::module::Code;
+
+/// Spare handles above the residents: each call lends one, and a guest may keep some of its own.
+const SPARE_HANDLES: usize = 10_000;
+
+/// A running instance. After a fault that isn't an answer it's of no more use.
+pub(super) struct Instance {
+    store: Store<Guest>,
+    exports: Box<dyn Exports>,
+}
+
+impl Instance {
+    /// Starts an instance.
+    ///
+    /// # Errors
+    /// The guest's start code failed, or there is no place for another instance.
+    pub(super) fn start(engine: &Engine, code: &Code) -> Result<Self, GuestFault> {
+        let limits = engine.limits();
+        let memory = MemoryLimit::new(limits.memory_bytes);
+        let mut store = Store::new(&engine.wasm, Guest { memory, log: GuestLog::new(code.label.clone()) });
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(limits.answer_bytes);
+        store.set_max_component_handles(limits.residents_per_instance + SPARE_HANDLES);
+        store.set_epoch_deadline(ticks(limits.apply_deadline));
+        match code.prepared.instantiate(&mut store) {
+            Ok(exports) => Ok(Self { store, exports }),
+            Err(error) => Err(GuestFault::of_start(&error, &store.data().log)),
+        }
+    }
+
+    /// Makes one call. A fault here is the end of the instance.
+    pub(super) fn call<T>(
+        &mut self,
+        deadline: Duration,
+        replaying: bool,
+        call: impl FnOnce(&dyn Exports, &mut Store<Guest>) -> wasmtime::Result<T>,
+    ) -> Result<T, GuestFault> {
+        self.store.set_epoch_deadline(ticks(deadline));
+        self.store.data_mut().log.begin_call(replaying);
+        call(&*self.exports, &mut self.store).map_err(|error| GuestFault::of_call(&error, &self.store.data().log))
+    }
+
+    /// Memory that the instance holds, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.used()
+    }
+}

@@ -1,0 +1,166 @@
+//! Connections: a pool for reads, single sessions for the writer, both under the role that can't change history.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Executor as _};
+use tokio::sync::watch;
+
+use super::StoreError;
+use super::settle::SessionIdentity;
+use crate::model::{Append, AppendOutcome, Digest};
+
+/// How the host reaches PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Where, and as whom.
+    pub connect: PgConnectOptions,
+    /// Connections for reads; the writer has one more of its own.
+    pub read_connections: u32,
+    /// How long a read waits for a free connection.
+    pub acquire_timeout: Duration,
+    /// Positions that one page of a filtered read looks at.
+    pub scan_limit: i64,
+}
+
+impl StoreOptions {
+    /// The defaults: 16 connections, 5 seconds, 10,000 positions.
+    #[must_use]
+    pub fn new(connect: PgConnectOptions) -> Self {
+        Self { connect, read_connections: 16, acquire_timeout: Duration::from_secs(5), scan_limit: 10_000 }
+    }
+}
+
+/// The log's read sides, and what is kept beside the log. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) pool: PgPool,
+    pub(super) scan_limit: i64,
+    pub(super) connect: PgConnectOptions,
+    /// Numbers of modules by digest: they never change once given.
+    pub(super) module_ids: Arc<Mutex<HashMap<Digest, i32>>>,
+    pub(super) head: Arc<watch::Sender<i64>>,
+}
+
+impl Store {
+    /// Makes the handle; connections are opened when they are needed, so that a host outlives a database that is away.
+    #[must_use]
+    pub fn new(options: &StoreOptions) -> Self {
+        let connect = options.connect.clone().log_statements(tracing::log::LevelFilter::Trace);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.read_connections)
+            .acquire_timeout(options.acquire_timeout)
+            .after_connect(|connection, _| Box::pin(prepare_session(connection)))
+            .connect_lazy_with(connect.clone().application_name("everfold-reader"));
+        Self {
+            pool,
+            scan_limit: options.scan_limit,
+            connect,
+            module_ids: Arc::default(),
+            head: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
+    /// The log's head as far as this host knows; a commit of this host moves it at once.
+    #[must_use]
+    pub fn head_changes(&self) -> watch::Receiver<i64> {
+        self.head.subscribe()
+    }
+
+    /// Whether PostgreSQL answers, and holds the tables that this host was built for.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where it doesn't answer, [`StoreError::Failed`] where the tables are missing.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        super::schema_is_current(&self.pool).await
+    }
+
+    /// Closes the pool; sessions in use are waited for.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A session for the writer.
+    pub(super) async fn writer_session(&self) -> Result<WriterSession, sqlx::Error> {
+        let mut connection = self.connect.clone().application_name("everfold-writer").connect().await?;
+        // Asked before the role changes: a session may not see the start of one of another role.
+        let identity = sqlx::query!(
+            r#"SELECT a.pid AS "process!", a.backend_start AS "started_at!",
+                      coalesce((SELECT max(position) FROM everfold.event_store), 0) AS "known_head!"
+               FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()"#
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        prepare_session(&mut connection).await?;
+        connection.execute(WRITER_SETTINGS).await?;
+        self.move_head(identity.known_head);
+        let identity = SessionIdentity {
+            process: identity.process,
+            started_at: identity.started_at,
+            known_head: identity.known_head,
+        };
+        Ok(WriterSession { connection, identity })
+    }
+
+    /// Tells readers of this host that the log has grown.
+    fn move_head(&self, position: i64) {
+        self.head.send_if_modified(|head| {
+            let grown = position > *head;
+            *head = position.max(*head);
+            grown
+        });
+    }
+
+    /// One session under the login's own role: it may end the host's other sessions.
+    pub(super) async fn supervising_session(&self) -> Result<PgConnection, sqlx::Error> {
+        self.connect.clone().application_name("everfold-supervisor").connect().await
+    }
+}
+
+/// The writer's connection, and its name for when it is lost.
+pub(super) struct WriterSession {
+    pub(super) connection: PgConnection,
+    pub(super) identity: SessionIdentity,
+}
+
+impl WriterSession {
+    /// Notes where the log's head is after a batch.
+    pub(super) fn advance(&mut self, store: &Store, appends: &[&Append], outcomes: &[AppendOutcome]) {
+        for (append, outcome) in appends.iter().zip(outcomes) {
+            if let AppendOutcome::Appended { first_position, .. } = outcome {
+                let last = first_position + append.events.len() as i64 - 1;
+                self.identity.known_head = self.identity.known_head.max(last);
+            }
+        }
+        store.move_head(self.identity.known_head);
+    }
+}
+
+/// A commit must be durable, a batch must not be cut short, and a host that vanished must not hold the head for long.
+const WRITER_SETTINGS: &str = "
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+    SET statement_timeout = 0;
+    SET lock_timeout = 0;
+    SET tcp_keepalives_idle = 5;
+    SET tcp_keepalives_interval = 2;
+    SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 10000;";
+
+/// Takes the runtime role where there is one, whatever defaults the database or the login has.
+async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection
+        .execute(
+            "SET default_transaction_isolation = 'read committed';
+             SET TimeZone = 'UTC';
+             DO $$ BEGIN
+                 IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'everfold_runtime'
+                            AND pg_has_role(current_user, oid, 'MEMBER')) THEN
+                     SET SESSION ROLE everfold_runtime;
+                 END IF;
+             END $$;",
+        )
+        .await?;
+    Ok(())
+}

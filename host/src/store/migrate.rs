@@ -1,0 +1,99 @@
+//! The schema, brought up to date by numbered steps under an advisory lock.
+
+use std::sync::LazyLock;
+
+use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool};
+
+use super::StoreError;
+
+/// Where the steps that were applied are kept: in the schema that they build, not in the user's.
+const TABLE: &str = "everfold.migrations";
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = Migrator::with_migrations(sqlx::migrate!("../migrations").iter().cloned().collect());
+    migrator.create_schema("everfold");
+    migrator.dangerous_set_table_name(TABLE);
+    // Steps of a newer host are left alone.
+    migrator.set_ignore_missing(true);
+    migrator
+});
+
+/// A database that can't be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// It can't be reached.
+    #[error("PostgreSQL can't be reached")]
+    Unavailable(#[source] sqlx::Error),
+    /// It is older than what Everfold needs.
+    #[error("PostgreSQL {found} is too old: Everfold needs 15 or later")]
+    TooOld {
+        /// The server's version number, such as 140009.
+        found: i32,
+    },
+    /// Its encoding can't hold every text.
+    #[error(
+        "the database's encoding is {0}: Everfold needs UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)"
+    )]
+    Encoding(String),
+    /// A step failed; it left nothing behind.
+    #[error("a migration failed")]
+    Step(#[source] sqlx::migrate::MigrateError),
+}
+
+/// Applies every step that is missing, and answers how many there were.
+///
+/// Hosts that start together wait for each other. Steps that a newer host has applied are left alone: old and new run
+/// side by side.
+///
+/// # Errors
+/// [`MigrateError`]; a failed step is rolled back, and the next run takes it up again.
+pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> {
+    let mut connection =
+        options.clone().application_name("everfold-migrate").connect().await.map_err(MigrateError::Unavailable)?;
+    let server = sqlx::query!(
+        r#"SELECT current_setting('server_version_num')::int AS "version!",
+                  pg_encoding_to_char(encoding)::text AS "encoding!"
+           FROM pg_database WHERE datname = current_database()"#
+    )
+    .fetch_one(&mut connection)
+    .await
+    .map_err(MigrateError::Unavailable)?;
+    if server.version < 150_000 {
+        return Err(MigrateError::TooOld { found: server.version });
+    }
+    if server.encoding != "UTF8" {
+        return Err(MigrateError::Encoding(server.encoding));
+    }
+
+    let before = applied(&mut connection).await;
+    MIGRATIONS.run(&mut connection).await.map_err(MigrateError::Step)?;
+    let after = applied(&mut connection).await;
+    connection.close().await.map_err(MigrateError::Unavailable)?;
+    Ok(after - before)
+}
+
+async fn applied(connection: &mut sqlx::PgConnection) -> usize {
+    // Before the first run there is no table to list from.
+    connection.list_applied_migrations(TABLE).await.map_or(0, |steps| steps.len())
+}
+
+/// Whether every step of this host is applied.
+///
+/// # Errors
+/// [`StoreError::Failed`] or [`StoreError::Corrupt`] where one is missing, [`StoreError::Unavailable`] where PostgreSQL doesn't answer.
+pub async fn schema_is_current(pool: &PgPool) -> Result<(), StoreError> {
+    let newest = MIGRATIONS.iter().map(|step| step.version).max().unwrap_or_default();
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM everfold.migrations WHERE version = $1 AND success) AS "found!""#,
+        newest
+    )
+    .fetch_one(pool)
+    .await?;
+    if found {
+        Ok(())
+    } else {
+        Err(StoreError::Corrupt(format!("migration {newest} is not applied: run `everfold migrate`")))
+    }
+}

@@ -1,0 +1,342 @@
+//! The one way into the log: whatever queued up while the last commit was running goes out as the next statement.
+//!
+//! No timer: a lone append is sent at once, and under load the commits themselves make the batches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::append::append_batch;
+use super::connect::WriterSession;
+use super::settle::settle;
+use super::{AppendError, Store, Ticket, watchdog};
+use crate::model::{Append, AppendOutcome};
+
+/// How the writer batches and waits.
+#[derive(Debug, Clone)]
+pub struct WriterOptions {
+    /// Chains that may wait; one more is answered [`AppendError::Overloaded`].
+    pub queue: usize,
+    /// Most events of a batch; an append that has more goes alone.
+    pub batch_events: usize,
+    /// Most payload bytes of a batch; an append that has more goes alone.
+    pub batch_bytes: usize,
+    /// After this long without an answer the connection counts as lost.
+    pub batch_timeout: Duration,
+    /// Longest pause between attempts to reach PostgreSQL.
+    pub reconnect_pause: Duration,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            queue: 10_000,
+            batch_events: 1_000,
+            batch_bytes: 4 << 20,
+            batch_timeout: Duration::from_secs(30),
+            reconnect_pause: Duration::from_secs(1),
+        }
+    }
+}
+
+/// An append with its caller's claim on it.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// What to append.
+    pub append: Append,
+    /// Whether it may still be sent.
+    pub ticket: Arc<Ticket>,
+}
+
+/// An outcome or error for each append of a chain, in order.
+pub type AppendReply = Vec<Result<AppendOutcome, AppendError>>;
+
+/// Appends of one stream that go out together, and what is known of each.
+pub(super) struct Chain {
+    pub(super) submissions: Vec<Submission>,
+    pub(super) results: Vec<Option<Result<AppendOutcome, AppendError>>>,
+    reply: oneshot::Sender<AppendReply>,
+}
+
+impl Chain {
+    /// The appends that still have to go out.
+    fn open(&self) -> impl Iterator<Item = &Append> {
+        self.submissions.iter().zip(&self.results).filter(|(_, result)| result.is_none()).map(|(s, _)| &s.append)
+    }
+
+    fn events(&self) -> usize {
+        self.open().map(|append| append.events.len().max(1)).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        let size = |append: &Append| -> usize {
+            append.events.iter().map(|event| event.payload.as_str().len() + event.metadata.as_str().len()).sum()
+        };
+        self.open().map(size).sum()
+    }
+
+    /// Claims every open append from its caller; one that can't be claimed takes those after it down.
+    fn claim(&mut self) {
+        let mut broken = false;
+        for (submission, result) in self.submissions.iter().zip(&mut self.results) {
+            if result.is_some() {
+                continue;
+            }
+            if broken && submission.append.continues {
+                *result = Some(Ok(AppendOutcome::PredecessorFailed));
+            } else if !submission.ticket.send() {
+                *result = Some(Err(AppendError::Deadline));
+                broken = true;
+            }
+        }
+    }
+
+    /// Gives every open append the next of the outcomes.
+    fn fill(&mut self, outcomes: &mut impl Iterator<Item = Result<AppendOutcome, AppendError>>) {
+        for result in self.results.iter_mut().filter(|result| result.is_none()) {
+            *result = outcomes.next();
+        }
+    }
+
+    fn fail(&mut self, error: &AppendError) {
+        self.fill(&mut std::iter::repeat(Err(error.clone())));
+    }
+
+    fn answer(self) {
+        // A caller that is gone misses nothing: what was committed is in the log.
+        let _ = self.reply.send(self.results.into_iter().map(|r| r.unwrap_or(Err(AppendError::Unknown))).collect());
+    }
+}
+
+/// Handle of the writer; when the last one is dropped, the writer finishes what is queued and ends.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Chain>,
+    connected: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Starts the writer's task.
+    #[must_use]
+    pub fn start(store: Store, options: WriterOptions) -> (Self, JoinHandle<()>) {
+        let (queue, receiver) = mpsc::channel(options.queue);
+        let connected = Arc::new(AtomicBool::new(true));
+        let task = WriterTask {
+            store,
+            options,
+            queue: receiver,
+            pending: VecDeque::new(),
+            session: None,
+            connected: connected.clone(),
+        };
+        (Self { queue, connected }, tokio::spawn(task.run()))
+    }
+
+    /// Queues a chain: appends of one stream, each going on from the one before where it says so. They go out in one
+    /// statement, and the answer comes when that is committed, or its end is known.
+    ///
+    /// # Errors
+    /// [`AppendError::Overloaded`] or [`AppendError::Stopping`]; nothing was queued then.
+    pub fn submit(&self, submissions: Vec<Submission>) -> Result<oneshot::Receiver<AppendReply>, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        let results = submissions.iter().map(|_| None).collect();
+        match self.queue.try_send(Chain { submissions, results, reply }) {
+            Ok(()) => Ok(answer),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(AppendError::Overloaded),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(AppendError::Stopping),
+        }
+    }
+
+    /// Whether the writer has its connection to PostgreSQL, as far as it knows.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+}
+
+struct WriterTask {
+    store: Store,
+    options: WriterOptions,
+    queue: mpsc::Receiver<Chain>,
+    pending: VecDeque<Chain>,
+    session: Option<WriterSession>,
+    connected: Arc<AtomicBool>,
+}
+
+impl WriterTask {
+    async fn run(mut self) {
+        loop {
+            if self.pending.is_empty() {
+                match self.queue.recv().await {
+                    Some(chain) => self.pending.push_back(chain),
+                    None => return,
+                }
+            }
+            self.accept();
+            let session = match self.session.take() {
+                Some(session) => session,
+                None => self.connect().await,
+            };
+            let batch = self.take_batch();
+            if batch.is_empty() {
+                self.session = Some(session);
+            } else {
+                self.session = self.commit(session, batch).await;
+            }
+        }
+    }
+
+    /// Takes what has queued up, as far as one batch can use it.
+    fn accept(&mut self) {
+        while self.pending.len() < self.options.batch_events {
+            match self.queue.try_recv() {
+                Ok(chain) => self.pending.push_back(chain),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Tries until PostgreSQL is there; meanwhile answers those whose callers are gone.
+    async fn connect(&mut self) -> WriterSession {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match timeout(self.options.batch_timeout, self.store.writer_session()).await {
+                Ok(Ok(session)) => {
+                    self.connected.store(true, Ordering::Relaxed);
+                    return session;
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "the writer can't reach PostgreSQL"),
+                Err(_) => tracing::warn!("the writer can't reach PostgreSQL: no answer in time"),
+            }
+            self.connected.store(false, Ordering::Relaxed);
+            self.drop_expired();
+            sleep(pause).await;
+            pause = (pause * 2).min(self.options.reconnect_pause);
+            self.accept();
+        }
+    }
+
+    fn drop_expired(&mut self) {
+        for mut chain in std::mem::take(&mut self.pending) {
+            if chain.submissions.iter().all(|submission| submission.ticket.is_over()) {
+                chain.fail(&AppendError::Deadline);
+                chain.answer();
+            } else {
+                self.pending.push_back(chain);
+            }
+        }
+    }
+
+    /// The next batch: whole chains, in order, as many as the caps allow but at least one.
+    fn take_batch(&mut self) -> Vec<Chain> {
+        let (mut batch, mut events, mut bytes) = (Vec::new(), 0, 0);
+        while let Some(next) = self.pending.front() {
+            let (more_events, more_bytes) = (next.events(), next.bytes());
+            let fits =
+                events + more_events <= self.options.batch_events && bytes + more_bytes <= self.options.batch_bytes;
+            if !batch.is_empty() && !fits {
+                break;
+            }
+            let Some(mut chain) = self.pending.pop_front() else { break };
+            chain.claim();
+            if chain.open().next().is_none() {
+                chain.answer();
+                continue;
+            }
+            (events, bytes) = (events + more_events, bytes + more_bytes);
+            batch.push(chain);
+        }
+        batch
+    }
+
+    /// Sends a batch and answers its callers. A batch that PostgreSQL refuses is halved until the fault stands alone.
+    async fn commit(&mut self, mut session: WriterSession, batch: Vec<Chain>) -> Option<WriterSession> {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            let appends: Vec<&Append> = part.iter().flat_map(Chain::open).collect();
+            let store = &self.store;
+            let module = |append: &Append| append.module_digest.as_ref().and_then(|digest| store.module_id(digest));
+            let call = append_batch(&mut session.connection, &appends, module);
+            let answer = timeout(self.options.batch_timeout, watchdog::guard(store, call)).await;
+            match answer {
+                Ok(Ok(outcomes)) => {
+                    session.advance(&self.store, &appends, &outcomes);
+                    let mut outcomes = outcomes.into_iter().map(Ok);
+                    for mut chain in part {
+                        chain.fill(&mut outcomes);
+                        chain.answer();
+                    }
+                }
+                Ok(Err(error)) if surely_failed(&error) => {
+                    if part.len() > 1 {
+                        let rest = part.split_off(part.len() / 2);
+                        parts.push(rest);
+                        parts.push(part);
+                    } else {
+                        let error = refusal(&error);
+                        tracing::error!(%error, "PostgreSQL refused an append");
+                        for mut chain in part {
+                            chain.fail(&error);
+                            chain.answer();
+                        }
+                    }
+                }
+                unsure => {
+                    let reason = unsure.map_or_else(|_| "no answer in time".to_owned(), |r| format!("{:?}", r.err()));
+                    tracing::warn!(reason, "a batch was out when the connection to PostgreSQL was lost");
+                    self.connected.store(false, Ordering::Relaxed);
+                    let identity = session.identity.clone();
+                    drop(session);
+                    // The parts that weren't sent go back unsent, behind what has to be sent again.
+                    for chain in parts.into_iter().flat_map(|part| part.into_iter().rev()) {
+                        self.put_back(chain);
+                    }
+                    settle(&self.store, &identity, &mut part, self.options.reconnect_pause).await;
+                    for chain in part.into_iter().rev() {
+                        self.put_back(chain);
+                    }
+                    return None;
+                }
+            }
+        }
+        Some(session)
+    }
+
+    /// Queues a chain again whose open appends were surely not executed; one whose caller was told otherwise isn't run.
+    fn put_back(&mut self, mut chain: Chain) {
+        for (submission, result) in chain.submissions.iter().zip(&mut chain.results) {
+            if result.is_none() && !submission.ticket.take_back() {
+                *result = Some(Err(AppendError::Unknown));
+            }
+        }
+        if chain.open().next().is_none() {
+            chain.answer();
+        } else {
+            self.pending.push_front(chain);
+        }
+    }
+}
+
+/// The server says that the statement failed, and goes on serving: nothing of it was committed. A fatal error may come
+/// after the commit.
+fn surely_failed(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(answer) = error else {
+        // What can't be encoded was never sent.
+        return matches!(error, sqlx::Error::Encode(_));
+    };
+    answer.try_downcast_ref::<PgDatabaseError>().is_some_and(|answer| answer.severity() == PgSeverity::Error)
+}
+
+/// Data that PostgreSQL refuses, apart from a database that can't write just now.
+fn refusal(error: &sqlx::Error) -> AppendError {
+    let code = error.as_database_error().and_then(|answer| answer.code().map(|code| code.into_owned()));
+    let is_about_data =
+        code.as_deref().is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "54001");
+    if is_about_data { AppendError::Refused(error.to_string()) } else { AppendError::Unavailable(error.to_string()) }
+}
