@@ -179,7 +179,7 @@ fn conflict(stream: &str, expected: impl std::fmt::Display, actual: i64) -> Stri
 }
 
 /// The error and its causes in one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

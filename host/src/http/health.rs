@@ -3,11 +3,11 @@
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 
+use super::Api;
 use super::body::Health;
+use super::error::chain;
 use super::extract::Caller;
 use super::problem::{Code, Problem};
-use super::Api;
-use crate::store::StoreError;
 
 /// The process answers: nothing else is looked at, for a restart mends nothing else.
 pub(super) async fn alive() -> JsonAnswer<Health> {
@@ -18,10 +18,7 @@ pub(super) async fn alive() -> JsonAnswer<Health> {
 pub(super) async fn ready(State(api): State<Api>, caller: Caller) -> Result<JsonAnswer<Health>, Problem> {
     match tokio::time::timeout_at(caller.deadline, api.store.ping()).await {
         Ok(Ok(())) => {}
-        Ok(Err(StoreError::Failed(error))) => {
-            return Err(failing("database", &format!("the database is not as this host needs it, migrate it: {error}")));
-        }
-        Ok(Err(error)) => return Err(failing("database", &error.to_string())),
+        Ok(Err(error)) => return Err(failing("database", &chain(&error))),
         Err(_) => return Err(failing("database", "the database does not answer in time")),
     }
     if (api.modules)().is_none() {
