@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod config;
+pub mod http;
 pub mod model;
 pub mod pipeline;
 pub mod runtime;

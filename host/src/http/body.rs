@@ -1,0 +1,323 @@
+//! The JSON of requests and answers, one type each.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::model::{self, AggregateType, Cursor, Digest, Json, Outcome, RecordedEvent, StreamId, Tenant};
+use crate::pipeline::StateView;
+use crate::store::{RecordedKind, StreamSummary};
+
+/// The answer to a command or raw append that was carried out.
+#[derive(Debug, Serialize)]
+pub struct Executed {
+    /// The stream's version after it; -1 where it still has no events.
+    pub version: i64,
+    /// Position of its last event in the whole log; null where it has none.
+    pub position: Option<i64>,
+    /// The events that it appended, in order; none where nothing had to happen.
+    pub events: Vec<AppendedEvent>,
+    /// This is the answer to an earlier request with the same idempotency key; nothing was done anew.
+    pub replayed: bool,
+}
+
+/// One event that a request appended.
+#[derive(Debug, Serialize)]
+pub struct AppendedEvent {
+    /// Its id.
+    pub event_id: Uuid,
+    /// Name of its type.
+    pub event_type: String,
+    /// Its place in its stream, from 0.
+    pub version: i64,
+    /// Its place in the whole log, from 1.
+    pub position: i64,
+}
+
+impl Executed {
+    /// The answer, or the rejection that it is.
+    pub(super) fn of(executed: model::Executed) -> Result<Self, model::Rejection> {
+        let replayed = executed.replayed;
+        match executed.outcome {
+            Outcome::Appended(events) => {
+                let last = events.last().map(|event| (event.version, event.position));
+                let (version, position) = last.unzip();
+                let version = version.unwrap_or(model::NO_STREAM);
+                Ok(Self { version, position, events: events.into_iter().map(Into::into).collect(), replayed })
+            }
+            Outcome::Nothing { version } => Ok(Self { version, position: None, events: Vec::new(), replayed }),
+            Outcome::Rejected { rejection, .. } => Err(rejection),
+        }
+    }
+}
+
+impl From<model::EventRef> for AppendedEvent {
+    fn from(event: model::EventRef) -> Self {
+        let model::EventRef { event_id, event_type, version, position } = event;
+        Self { event_id, event_type, version, position }
+    }
+}
+
+/// An aggregate's committed state.
+#[derive(Debug, Serialize)]
+pub struct State {
+    /// The aggregate type.
+    pub aggregate_type: AggregateType,
+    /// The stream's id.
+    pub stream_id: StreamId,
+    /// The version up to which events are folded in.
+    pub version: i64,
+    /// The state, as the module wrote it.
+    pub state: Json,
+    /// The module that folded it.
+    pub module: StateModule,
+}
+
+/// The module that folded a state.
+#[derive(Debug, Serialize)]
+pub struct StateModule {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its component.
+    pub digest: Digest,
+}
+
+impl State {
+    pub(super) fn of(aggregate_type: AggregateType, stream_id: StreamId, view: StateView) -> Self {
+        let module = StateModule { name: view.module, version: view.module_version, digest: view.digest };
+        Self { aggregate_type, stream_id, version: view.version, state: view.state, module }
+    }
+}
+
+/// An event as the log holds it.
+#[derive(Debug, Serialize)]
+pub struct Event {
+    /// Its place in the whole log, from 1.
+    pub position: i64,
+    /// Whose event it is.
+    pub tenant: Tenant,
+    /// The aggregate type.
+    pub aggregate_type: AggregateType,
+    /// The stream's id.
+    pub stream_id: StreamId,
+    /// Its place in its stream, from 0.
+    pub version: i64,
+    /// Its id.
+    pub event_id: Uuid,
+    /// Name of its type.
+    pub event_type: String,
+    /// Version of its payload's shape, from 1.
+    pub schema_version: u32,
+    /// When it happened, as its writer said: data, never an order.
+    #[serde(with = "time::serde::rfc3339")]
+    pub occurred_at: OffsetDateTime,
+    /// When it was committed; never falls along positions.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// SHA-256 of the module that decided it; null for a raw append.
+    pub module_digest: Option<Digest>,
+    /// What happened, byte for byte as it was appended.
+    pub payload: Json,
+    /// Whence it came.
+    pub metadata: Json,
+}
+
+impl From<RecordedEvent> for Event {
+    fn from(event: RecordedEvent) -> Self {
+        Self {
+            position: event.position,
+            tenant: event.stream.tenant,
+            aggregate_type: event.stream.aggregate_type,
+            stream_id: event.stream.stream_id,
+            version: event.version,
+            event_id: event.event_id,
+            event_type: event.event_type,
+            schema_version: event.schema_version,
+            occurred_at: event.occurred_at,
+            created_at: event.created_at,
+            module_digest: event.module_digest,
+            payload: event.payload,
+            metadata: event.metadata,
+        }
+    }
+}
+
+/// A page of one stream.
+#[derive(Debug, Serialize)]
+pub struct StreamEvents {
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// The stream's version.
+    pub version: i64,
+    /// Where to read on; null at the stream's end.
+    pub next: Option<String>,
+}
+
+/// Events to append as they are, without a module.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Append {
+    /// The events, in order; one at least.
+    pub events: Vec<AppendEvent>,
+}
+
+/// One event to append.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppendEvent {
+    /// Name of its type.
+    pub event_type: String,
+    /// Version of its payload's shape; 1 where it isn't named.
+    #[serde(default = "first_schema_version")]
+    pub schema_version: u32,
+    /// What happened.
+    pub payload: Json,
+    /// Its metadata; whence the request came, by its headers, where it has none.
+    #[serde(default)]
+    pub metadata: Option<Json>,
+    /// Its id; made by the host where none is named.
+    #[serde(default)]
+    pub event_id: Option<Uuid>,
+    /// When it happened; now where it isn't said.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub occurred_at: Option<OffsetDateTime>,
+}
+
+fn first_schema_version() -> u32 {
+    1
+}
+
+/// A page of the list of streams.
+#[derive(Debug, Serialize)]
+pub struct Streams {
+    /// The streams, by aggregate type and id.
+    pub streams: Vec<Stream>,
+    /// Where to read on; null at the end.
+    pub next: Option<String>,
+}
+
+/// One stream.
+#[derive(Debug, Serialize)]
+pub struct Stream {
+    /// The aggregate type.
+    pub aggregate_type: AggregateType,
+    /// Its id.
+    pub stream_id: StreamId,
+    /// Its version.
+    pub version: i64,
+    /// When its last event was committed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+impl From<StreamSummary> for Stream {
+    fn from(stream: StreamSummary) -> Self {
+        let StreamSummary { aggregate_type, stream_id, version, updated_at } = stream;
+        Self { aggregate_type, stream_id, version, updated_at }
+    }
+}
+
+/// A page of the log.
+#[derive(Debug, Serialize)]
+pub struct LogEvents {
+    /// The events, by position. A page may be empty though `next` isn't `head`: few of the log's events may be asked for.
+    pub events: Vec<LogEvent>,
+    /// Where to read on: `after` of the next request.
+    pub next: String,
+    /// The log's last position; where `next` is as far, all that is committed was read.
+    pub head: String,
+}
+
+/// One event of the log, and the cursor of a reader that has seen it.
+#[derive(Debug, Serialize)]
+pub struct LogEvent {
+    /// `after` of the request that reads on behind this event.
+    pub cursor: String,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl LogEvent {
+    pub(super) fn of(epoch: i64, event: RecordedEvent) -> Self {
+        Self { cursor: Cursor { epoch, position: event.position }.to_string(), event: event.into() }
+    }
+}
+
+/// The event types that the log holds.
+#[derive(Debug, Serialize)]
+pub struct EventTypes {
+    /// The event types, each in each of its schema versions.
+    pub event_types: Vec<EventType>,
+}
+
+/// One event type in one schema version.
+#[derive(Debug, Serialize)]
+pub struct EventType {
+    /// The aggregate type.
+    pub aggregate_type: String,
+    /// Name of the event type.
+    pub event_type: String,
+    /// The schema version.
+    pub schema_version: u32,
+    /// Position of the first such event.
+    pub first_position: i64,
+}
+
+impl From<RecordedKind> for EventType {
+    fn from(kind: RecordedKind) -> Self {
+        let RecordedKind { aggregate_type, event_type, schema_version, first_position } = kind;
+        Self { aggregate_type, event_type, schema_version, first_position }
+    }
+}
+
+/// What is in the modules directory.
+#[derive(Debug, Serialize)]
+pub struct Modules {
+    /// The modules, active and not.
+    pub modules: Vec<Module>,
+}
+
+/// One file of the modules directory.
+#[derive(Debug, Clone, Serialize)]
+pub struct Module {
+    /// Name of the file.
+    pub file: String,
+    /// The module's name; null where the file couldn't be read as a module.
+    pub name: Option<String>,
+    /// The module's version; null where the file couldn't be read as a module.
+    pub version: Option<String>,
+    /// SHA-256 of the file.
+    pub digest: Option<Digest>,
+    /// What became of it.
+    pub state: ModuleState,
+    /// Why it was refused; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+    /// Its aggregate types.
+    pub aggregates: Vec<String>,
+}
+
+/// What became of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModuleState {
+    /// It takes commands.
+    Active,
+    /// It can't be used, and the reason says why.
+    Refused,
+    /// A newer file of the same name took its place.
+    Superseded,
+}
+
+/// The host works.
+#[derive(Debug, Serialize)]
+pub struct Health {
+    /// Always `ok`.
+    pub status: &'static str,
+}

@@ -1,0 +1,32 @@
+//! `GET /healthz` and `GET /readyz`: whether to restart the host, and whether to send it requests.
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+
+use super::Api;
+use super::body::Health;
+use super::error::chain;
+use super::extract::Caller;
+use super::problem::{Code, Problem};
+
+/// The process answers: nothing else is looked at, for a restart mends nothing else.
+pub(super) async fn alive() -> JsonAnswer<Health> {
+    JsonAnswer(Health { status: "ok" })
+}
+
+/// The database answers with the schema that this host needs, and the modules directory was read.
+pub(super) async fn ready(State(api): State<Api>, caller: Caller) -> Result<JsonAnswer<Health>, Problem> {
+    match tokio::time::timeout_at(caller.deadline, api.store.ping()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(failing("database", &chain(&error))),
+        Err(_) => return Err(failing("database", "the database does not answer in time")),
+    }
+    if (api.modules)().is_none() {
+        return Err(failing("modules", "the modules directory is being read"));
+    }
+    Ok(alive().await)
+}
+
+fn failing(check: &'static str, detail: &str) -> Problem {
+    Problem::new(Code::NotReady, detail).with(|body| body.check = Some(check))
+}

@@ -1,0 +1,149 @@
+//! Serving connections: no client can hold one for long without asking something, and the end is orderly.
+
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::HttpOptions;
+
+/// Serves until `shutdown` is cancelled; then accepts nothing more, lets requests in flight come to their end, and
+/// cuts off what still runs after `shutdown_grace`.
+///
+/// Hyper is used itself, for axum's own loop has no timeout for idle connections and slow request heads.
+pub async fn serve(listener: TcpListener, router: Router, options: &HttpOptions, shutdown: CancellationToken) {
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout);
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    refused(&error).await;
+                    continue;
+                }
+            },
+        };
+        without_delay(&stream);
+        let service = TowerToHyperService::new(router.clone());
+        connections.spawn(graceful.watch(server.serve_connection(TokioIo::new(stream), service)));
+    }
+    drop(listener);
+    if tokio::time::timeout(options.shutdown_grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "requests still ran after the grace period: cut off");
+    }
+}
+
+/// A connection that broke before it was accepted is its client's affair. Anything else, such as too many open files,
+/// lasts a while, and would make a busy loop.
+async fn refused(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        return;
+    }
+    tracing::error!(%error, "a connection can't be accepted");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+/// Answers are small and written at once: waiting for more to send only adds delay.
+fn without_delay(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY can't be set");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct Server {
+        address: SocketAddr,
+        /// Told when a request has begun.
+        begun: Arc<Notify>,
+        /// Lets it go on.
+        go: Arc<Notify>,
+        shutdown: CancellationToken,
+        task: JoinHandle<()>,
+    }
+
+    async fn server(options: HttpOptions) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (begun, go, shutdown) = (Arc::new(Notify::new()), Arc::new(Notify::new()), CancellationToken::new());
+        let (told, waited, token) = (begun.clone(), go.clone(), shutdown.clone());
+        let slow = async move || {
+            told.notify_one();
+            waited.notified().await;
+            "done"
+        };
+        let router = Router::new().route("/slow", get(slow));
+        let task = tokio::spawn(async move { serve(listener, router, &options, token).await });
+        Server { address, begun, go, shutdown, task }
+    }
+
+    async fn send(address: SocketAddr, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(text.as_bytes()).await.expect("sent");
+        stream
+    }
+
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text));
+        read.await.expect("the server closes the connection").expect("text");
+        text
+    }
+
+    #[tokio::test]
+    async fn idle_and_slow_clients_are_let_go() {
+        let server = server(HttpOptions { idle_timeout: Duration::from_millis(100), ..HttpOptions::default() }).await;
+        for text in ["", "GET /slow HTTP/1.1\r\nHost: "] {
+            assert!(!rest(send(server.address, text).await).await.contains("200"), "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_in_flight_comes_to_its_end_and_no_other_begins() {
+        let server = server(HttpOptions { shutdown_grace: PATIENCE, ..HttpOptions::default() }).await;
+        let stream = send(server.address, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        server.begun.notified().await;
+        server.shutdown.cancel();
+        let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
+        tokio::time::timeout(PATIENCE, refused).await.expect("the listener is closed");
+        server.go.notify_one();
+        let answer = rest(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+        tokio::time::timeout(PATIENCE, server.task).await.expect("ends").expect("without a panic");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_end_is_cut_off() {
+        let server = server(HttpOptions { shutdown_grace: Duration::from_millis(50), ..HttpOptions::default() }).await;
+        let stream = send(server.address, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        server.begun.notified().await;
+        server.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, server.task).await.expect("ends").expect("without a panic");
+        assert_eq!(rest(stream).await, "");
+    }
+}

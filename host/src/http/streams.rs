@@ -1,0 +1,99 @@
+//! `GET /v1/streams`: the tenant's streams.
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+use serde::Deserialize;
+
+use super::body::Streams;
+use super::extract::{Caller, Parameters};
+use super::problem::Problem;
+use super::query;
+use super::{Api, within};
+use crate::model::{AggregateType, StreamId};
+use crate::store::StreamsQuery;
+
+/// Which streams are asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// Only those of this aggregate type.
+    aggregate_type: Option<AggregateType>,
+    /// Only those whose id begins so.
+    prefix: Option<String>,
+    /// Those behind this one, as `type/id`.
+    after: Option<String>,
+    /// The most streams.
+    limit: Option<i64>,
+}
+
+/// Lists streams by aggregate type and id.
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Parameters(which): Parameters<Which>,
+) -> Result<JsonAnswer<Streams>, Problem> {
+    let limit = api.options.page(which.limit)?;
+    let query = StreamsQuery {
+        tenant: caller.tenant,
+        after: which.after.as_deref().map(place).transpose()?,
+        aggregate_type: which.aggregate_type,
+        prefix: query::prefix(which.prefix)?,
+        limit,
+    };
+    let found = within(caller.deadline, api.store.list_streams(&query)).await?;
+    let full = i64::try_from(found.len()).is_ok_and(|count| count >= limit);
+    let last = found.last().filter(|_| full);
+    let next = last.map(|last| next_page(&query, last.aggregate_type.as_str(), last.stream_id.as_str()));
+    Ok(JsonAnswer(Streams { streams: found.into_iter().map(Into::into).collect(), next }))
+}
+
+/// A place in the list. An aggregate type has no slash, so the first one ends it.
+fn place(after: &str) -> Result<(AggregateType, StreamId), Problem> {
+    let (aggregate_type, id) = after.split_once('/').ok_or_else(|| {
+        Problem::invalid(format!("the query string: after={after} is no place in the list: use type/id of a stream"))
+    })?;
+    Ok((AggregateType::new(aggregate_type)?, StreamId::new(id)?))
+}
+
+fn next_page(query: &StreamsQuery, aggregate_type: &str, id: &str) -> String {
+    let mut parameters = form_urlencoded::Serializer::new(String::new());
+    parameters.append_pair("after", &format!("{aggregate_type}/{id}"));
+    parameters.append_pair("limit", &query.limit.to_string());
+    if let Some(aggregate_type) = &query.aggregate_type {
+        parameters.append_pair("aggregate_type", aggregate_type.as_str());
+    }
+    if let Some(prefix) = &query.prefix {
+        parameters.append_pair("prefix", prefix);
+    }
+    format!("/v1/streams?{}", parameters.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Tenant;
+
+    #[test]
+    fn the_next_page_is_asked_for_with_the_same_filters() {
+        let query = StreamsQuery {
+            tenant: Tenant::default_tenant(),
+            aggregate_type: Some(AggregateType::new("account").expect("valid")),
+            prefix: Some("a&".into()),
+            after: None,
+            limit: 2,
+        };
+        let next = next_page(&query, "account", "a&/ë");
+        assert_eq!(next, "/v1/streams?after=account%2Fa%26%2F%C3%AB&limit=2&aggregate_type=account&prefix=a%26");
+        let uri = next.parse().expect("a URI");
+        let which = axum::extract::Query::<Which>::try_from_uri(&uri).expect("its own link").0;
+        let (aggregate_type, id) = place(&which.after.expect("after")).expect("valid");
+        assert_eq!((aggregate_type.as_str(), id.as_str()), ("account", "a&/ë"));
+    }
+
+    #[test]
+    fn another_place_is_refused() {
+        for after in ["account", "a b/1", "account/"] {
+            assert_eq!(place(after).expect_err("refused").summary(), (400, "invalid"), "{after}");
+        }
+    }
+}
