@@ -3,4 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics where it stands")]
 
 mod cluster;
+mod modules;
+mod runtime;
 mod support;
