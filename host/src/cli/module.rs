@@ -90,7 +90,7 @@ fn componentize(core: &Path, out: &Path) -> anyhow::Result<()> {
     let component = wit_component::ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(|encoder| encoder.encode())
         .with_context(|| format!("{} can't be made a component", core.display()))?;
     // Renamed into place when it is whole: the target may be a directory that a host watches.
     let whole = out.with_extension("wasm.part");

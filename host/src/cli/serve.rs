@@ -46,7 +46,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let engine = Engine::new(engine_options(settings))?;
     let active = ActiveModules::new();
     let registry = Arc::new(store.clone());
-    let (modules, watcher) = Modules::start(modules_options(settings), engine.clone(), active.clone(), registry).await?;
+    let (modules, watcher) =
+        Modules::start(modules_options(settings), engine.clone(), active.clone(), registry).await?;
     let watcher = tokio::spawn(watcher.run(shutdown.clone()));
     let (pipeline, pipeline_tasks) =
         Pipeline::start(&pipeline_options(settings), &store, &writer, &engine, &active).context("no threads")?;
