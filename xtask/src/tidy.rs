@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::output;
+use crate::process::output;
 use crate::workspace::Workspace;
 
 /// One breach of a rule.
@@ -27,11 +27,7 @@ struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{}:{}: {}\n    {}",
-            self.file, self.line, self.what, self.fix
-        )
+        write!(out, "{}:{}: {}\n    {}", self.file, self.line, self.what, self.fix)
     }
 }
 
@@ -39,13 +35,7 @@ impl fmt::Display for Finding {
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let listed = output(
         Command::new("git")
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ])
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(&workspace.root),
     )?;
     let mut findings = Vec::new();
@@ -75,8 +65,7 @@ fn check(name: &str, text: &str) -> Result<Vec<Finding>> {
     let mut findings = files::check_text(name, text);
     if name.ends_with(".rs") {
         findings.extend(files::check_rust_text(name, text));
-        let source =
-            source::Source::parse(name, text).with_context(|| format!("can't parse {name}"))?;
+        let source = source::Source::parse(name, text).with_context(|| format!("can't parse {name}"))?;
         findings.extend(files::check_unsafe(name, &source));
         if let Some(inside) = name.strip_prefix("host/src/") {
             findings.extend(rooms::check(name, inside, &source));

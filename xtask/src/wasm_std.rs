@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
 use crate::debian::{self, Packages};
-use crate::run::{on_path, output, run};
+use crate::process::{on_path, output, run};
 use crate::workspace::Workspace;
 
 /// What guests are built for.
@@ -53,12 +53,8 @@ impl WasmStd {
             return Ok(WasmStd::Toolchain);
         }
         if Packages::are_available() {
-            println!(
-                "  rustup can't add it; taking Debian's second compiler with its sources (about 150 MB)"
-            );
-            let folder = cache
-                .get_or_fill(DEBIAN_ENTRY, fetch_from_debian)
-                .with_context(ways_out)?;
+            println!("  rustup can't add it; taking Debian's second compiler with its sources (about 150 MB)");
+            let folder = cache.get_or_fill(DEBIAN_ENTRY, fetch_from_debian).with_context(ways_out)?;
             return from_source(workspace, &folder);
         }
         match by_rustup {
@@ -73,10 +69,7 @@ impl WasmStd {
         cargo.args([subcommand, "--target", TARGET]);
         if let WasmStd::FromSource { rustc, linker } = self {
             // The unstable flag is needed only here: everything else is built by the pinned toolchain as it is.
-            cargo
-                .arg("-Zbuild-std=std,panic_abort")
-                .env("RUSTC_BOOTSTRAP", "1")
-                .env("RUSTC", rustc);
+            cargo.arg("-Zbuild-std=std,panic_abort").env("RUSTC_BOOTSTRAP", "1").env("RUSTC", rustc);
             cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
         cargo
@@ -98,9 +91,7 @@ fn is_in_toolchain(workspace: &Workspace) -> Result<bool> {
         return Ok(false);
     };
     let is_core = |name: &str| name.starts_with("libcore-") && name.ends_with(".rlib");
-    Ok(entries
-        .flatten()
-        .any(|entry| entry.file_name().to_str().is_some_and(is_core)))
+    Ok(entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_core)))
 }
 
 fn add_by_rustup(workspace: &Workspace) -> Result<()> {
@@ -108,18 +99,12 @@ fn add_by_rustup(workspace: &Workspace) -> Result<()> {
         bail!("there is no rustup on the PATH");
     }
     println!("  rustup target add {TARGET}");
-    run(Command::new("rustup")
-        .args(["target", "add", TARGET])
-        .current_dir(&workspace.root))
+    run(Command::new("rustup").args(["target", "add", TARGET]).current_dir(&workspace.root))
 }
 
 fn ask_rustc(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let answer = output(
-        Command::new(rustc)
-            .args(arguments)
-            .current_dir(&workspace.root),
-    )?;
+    let answer = output(Command::new(rustc).args(arguments).current_dir(&workspace.root))?;
     Ok(answer.trim().to_owned())
 }
 
@@ -132,8 +117,7 @@ fn fetch_from_debian(prefix: &Path) -> Result<()> {
     let mut at = 0;
     while let Some(name) = names.get(at).cloned() {
         let parts = packages.dependencies(&name)?;
-        let of_compiler =
-            |name: &String| name.starts_with("libstd-rust-web") || name.starts_with("libllvm");
+        let of_compiler = |name: &String| name.starts_with("libstd-rust-web") || name.starts_with("libllvm");
         for part in parts.into_iter().filter(of_compiler) {
             if !names.contains(&part) {
                 names.push(part);
@@ -157,13 +141,8 @@ fn fetch_from_debian(prefix: &Path) -> Result<()> {
 fn remove_unused_sources(prefix: &Path) -> Result<()> {
     for entry in fs::read_dir(prefix.join("usr/src"))? {
         let sources = entry?.path();
-        for part in UNUSED_SOURCES
-            .iter()
-            .map(|part| sources.join(part))
-            .filter(|part| part.is_dir())
-        {
-            fs::remove_dir_all(&part)
-                .with_context(|| format!("can't remove {}", part.display()))?;
+        for part in UNUSED_SOURCES.iter().map(|part| sources.join(part)).filter(|part| part.is_dir()) {
+            fs::remove_dir_all(&part).with_context(|| format!("can't remove {}", part.display()))?;
         }
     }
     Ok(())
@@ -172,22 +151,10 @@ fn remove_unused_sources(prefix: &Path) -> Result<()> {
 fn from_source(workspace: &Workspace, folder: &Path) -> Result<WasmStd> {
     let sysroot = ask_rustc(workspace, &["--print", "sysroot"])?;
     let version = ask_rustc(workspace, &["-vV"])?;
-    let host = version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .context("rustc -vV names no host")?;
-    let linker = Path::new(&sysroot)
-        .join("lib/rustlib")
-        .join(host)
-        .join("bin/rust-lld");
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
+    let linker = Path::new(&sysroot).join("lib/rustlib").join(host).join("bin/rust-lld");
     if !linker.is_file() {
-        bail!(
-            "the Rust toolchain has no WebAssembly linker at {}; a toolchain by rustup has one",
-            linker.display()
-        );
+        bail!("the Rust toolchain has no WebAssembly linker at {}; a toolchain by rustup has one", linker.display());
     }
-    Ok(WasmStd::FromSource {
-        rustc: folder.join(DEBIAN_RUSTC),
-        linker,
-    })
+    Ok(WasmStd::FromSource { rustc: folder.join(DEBIAN_RUSTC), linker })
 }

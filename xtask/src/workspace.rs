@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::run::output;
+use crate::process::output;
 
 /// Folders whose sub-folders are guests: projects of their own that build for WebAssembly.
 const GUEST_PARENTS: [&str; 2] = ["examples", "host/tests/guests"];
@@ -24,27 +24,17 @@ impl Workspace {
     /// Asks cargo where its target folder is: `CARGO_TARGET_DIR` and `build.target-dir` both count.
     pub(crate) fn open() -> Result<Workspace> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = here
-            .parent()
-            .context("xtask has no parent folder")?
-            .to_path_buf();
+        let root = here.parent().context("xtask has no parent folder")?.to_path_buf();
         let manifest = root.join("Cargo.toml");
         let metadata = manifest_metadata(&manifest)?;
-        let target = metadata["target_directory"]
-            .as_str()
-            .context("cargo metadata names no target folder")?;
-        Ok(Workspace {
-            root,
-            target: PathBuf::from(target),
-        })
+        let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
+        Ok(Workspace { root, target: PathBuf::from(target) })
     }
 
     /// Cargo, in the root folder and with the target folder made absolute, so that it means the same in every folder.
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new(cargo_program());
-        cargo
-            .current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", &self.target);
+        cargo.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
         cargo
     }
 
@@ -66,16 +56,8 @@ impl Workspace {
 /// What `cargo metadata` says of the one package or workspace at `manifest`.
 pub(crate) fn manifest_metadata(manifest: &Path) -> Result<Value> {
     let mut cargo = Command::new(cargo_program());
-    cargo
-        .args([
-            "metadata",
-            "--no-deps",
-            "--format-version=1",
-            "--manifest-path",
-        ])
-        .arg(manifest);
-    serde_json::from_str(&output(&mut cargo)?)
-        .context("cargo metadata answered something else than JSON")
+    cargo.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(manifest);
+    serde_json::from_str(&output(&mut cargo)?).context("cargo metadata answered something else than JSON")
 }
 
 fn cargo_program() -> OsString {
@@ -88,10 +70,7 @@ fn project_folders(parent: &Path) -> Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     }
     let mut folders = Vec::new();
-    for entry in parent
-        .read_dir()
-        .with_context(|| format!("can't read {}", parent.display()))?
-    {
+    for entry in parent.read_dir().with_context(|| format!("can't read {}", parent.display()))? {
         let folder = entry?.path();
         if folder.join("Cargo.toml").is_file() {
             folders.push(folder);

@@ -9,11 +9,7 @@ impl Answer {
     /// Fails unless the status is this.
     pub(super) fn expect(self, status: u16) -> Result<Answer> {
         if self.status != status {
-            bail!(
-                "expected status {status}, got {}: {}",
-                self.status,
-                self.body
-            );
+            bail!("expected status {status}, got {}: {}", self.status, self.body);
         }
         Ok(self)
     }
@@ -52,10 +48,7 @@ impl Answer {
         let Some(events) = self.body["events"].as_array() else {
             bail!("the answer has no list `events`: {}", self.body);
         };
-        Ok(events
-            .iter()
-            .filter_map(|event| event["event_type"].as_str())
-            .collect())
+        Ok(events.iter().filter_map(|event| event["event_type"].as_str()).collect())
     }
 
     /// The active version of a module.
@@ -67,14 +60,8 @@ impl Answer {
     fn expect_field(&self, pointer: &str, expected: &Value) -> Result<()> {
         match self.body.pointer(pointer) {
             Some(found) if found == expected => Ok(()),
-            Some(found) => bail!(
-                "expected {expected} at {pointer}, got {found}: {}",
-                self.body
-            ),
-            None => bail!(
-                "expected {expected} at {pointer}, got nothing there: {}",
-                self.body
-            ),
+            Some(found) => bail!("expected {expected} at {pointer}, got {found}: {}", self.body),
+            None => bail!("expected {expected} at {pointer}, got nothing there: {}", self.body),
         }
     }
 }
@@ -91,15 +78,9 @@ mod tests {
 
     #[test]
     fn a_mismatch_says_what_was_expected_and_what_came() {
-        let error = answer(200, json!({"version": 1}))
-            .expect_version(2)
-            .unwrap_err()
-            .to_string();
+        let error = answer(200, json!({"version": 1})).expect_version(2).unwrap_err().to_string();
         assert!(error.contains("expected 2 at /version, got 1"), "{error}");
-        let error = answer(500, json!({"code": "x"}))
-            .expect(200)
-            .unwrap_err()
-            .to_string();
+        let error = answer(500, json!({"code": "x"})).expect(200).unwrap_err().to_string();
         assert!(error.contains("expected status 200, got 500"), "{error}");
         assert!(answer(200, json!({})).expect_balance(0).is_err());
     }
@@ -107,21 +88,9 @@ mod tests {
     #[test]
     fn a_rejection_needs_status_and_both_codes() {
         let body = json!({"code": "rejected", "rejection": {"code": "insufficient-funds"}});
-        assert!(
-            answer(422, body.clone())
-                .expect_rejection("insufficient-funds")
-                .is_ok()
-        );
-        assert!(
-            answer(422, body.clone())
-                .expect_rejection("closed")
-                .is_err()
-        );
-        assert!(
-            answer(409, body)
-                .expect_rejection("insufficient-funds")
-                .is_err()
-        );
+        assert!(answer(422, body.clone()).expect_rejection("insufficient-funds").is_ok());
+        assert!(answer(422, body.clone()).expect_rejection("closed").is_err());
+        assert!(answer(409, body).expect_rejection("insufficient-funds").is_err());
     }
 
     #[test]

@@ -36,28 +36,13 @@ pub(super) struct Answer {
 
 impl Request {
     pub(super) fn get(path: impl Into<String>) -> Request {
-        Request {
-            method: "GET",
-            path: path.into(),
-            headers: Vec::new(),
-            body: None,
-        }
+        Request { method: "GET", path: path.into(), headers: Vec::new(), body: None }
     }
 
     /// A command to an aggregate.
-    pub(super) fn command(
-        aggregate_type: &str,
-        id: &str,
-        command: &str,
-        payload: Value,
-    ) -> Request {
+    pub(super) fn command(aggregate_type: &str, id: &str, command: &str, payload: Value) -> Request {
         let path = format!("/v1/aggregates/{aggregate_type}/{id}/commands/{command}");
-        Request {
-            method: "POST",
-            path,
-            headers: Vec::new(),
-            body: Some(payload),
-        }
+        Request { method: "POST", path, headers: Vec::new(), body: Some(payload) }
     }
 
     pub(super) fn header(mut self, name: &'static str, value: &str) -> Request {
@@ -72,11 +57,7 @@ impl Request {
             words.push(format!("-X {}", self.method));
         }
         words.push(format!("{base}{}", self.path));
-        words.extend(
-            self.headers
-                .iter()
-                .map(|(name, value)| format!("-H '{name}: {value}'")),
-        );
+        words.extend(self.headers.iter().map(|(name, value)| format!("-H '{name}: {value}'")));
         if let Some(body) = &self.body {
             words.push("-H 'Content-Type: application/json'".to_owned());
             words.push(format!("-d '{body}'"));
@@ -87,25 +68,15 @@ impl Request {
 
 impl Client {
     pub(super) fn new(base: &str, interrupted: Arc<AtomicBool>) -> Client {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(30)));
-        Client {
-            agent: config.build().into(),
-            base: base.to_owned(),
-            interrupted,
-        }
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(30)));
+        Client { agent: config.build().into(), base: base.to_owned(), interrupted }
     }
 
     /// Sends a request and shows it with its answer.
     pub(super) fn show(&self, request: &Request) -> Result<Answer> {
         println!("$ {}", request.as_curl(&self.base));
         let answer = self.send(request)?;
-        println!(
-            "{} {}\n",
-            answer.status,
-            shortened(&answer.body.to_string())
-        );
+        println!("{} {}\n", answer.status, shortened(&answer.body.to_string()));
         Ok(answer)
     }
 
@@ -115,9 +86,7 @@ impl Client {
             bail!("interrupted");
         }
         let uri = format!("{}{}", self.base, request.path);
-        let mut builder = ureq::http::Request::builder()
-            .method(request.method)
-            .uri(&uri);
+        let mut builder = ureq::http::Request::builder().method(request.method).uri(&uri);
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
@@ -128,15 +97,11 @@ impl Client {
             }
             None => self.agent.run(builder.body(())?),
         };
-        let mut response =
-            sent.with_context(|| format!("{} {} got no answer", request.method, request.path))?;
+        let mut response = sent.with_context(|| format!("{} {} got no answer", request.method, request.path))?;
         let text = response.body_mut().read_to_string()?;
         // Health checks answer in plain words.
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer {
-            status: response.status().as_u16(),
-            body,
-        })
+        Ok(Answer { status: response.status().as_u16(), body })
     }
 }
 
@@ -155,29 +120,19 @@ mod tests {
 
     #[test]
     fn a_request_reads_as_curl() {
-        let request = Request::command("account", "a", "Deposit", json!({"amount": 1}))
-            .header("Idempotency-Key", "k");
+        let request = Request::command("account", "a", "Deposit", json!({"amount": 1})).header("Idempotency-Key", "k");
         assert_eq!(
             request.as_curl("http://host"),
             "curl -X POST http://host/v1/aggregates/account/a/commands/Deposit -H 'Idempotency-Key: k' \
              -H 'Content-Type: application/json' -d '{\"amount\":1}'"
         );
-        assert_eq!(
-            Request::get("/v1/events").as_curl("http://host"),
-            "curl http://host/v1/events"
-        );
+        assert_eq!(Request::get("/v1/events").as_curl("http://host"), "curl http://host/v1/events");
     }
 
     #[test]
     fn a_long_answer_is_shortened_between_characters() {
         let long = "é".repeat(SHOWN_CHARACTERS + 1);
-        assert_eq!(
-            shortened(&long)
-                .chars()
-                .filter(|letter| *letter == 'é')
-                .count(),
-            SHOWN_CHARACTERS
-        );
+        assert_eq!(shortened(&long).chars().filter(|letter| *letter == 'é').count(), SHOWN_CHARACTERS);
         assert_eq!(shortened("short"), "short");
     }
 }

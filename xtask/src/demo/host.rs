@@ -37,31 +37,17 @@ impl Host {
         let log_file = File::create(&log)?;
         let mut host = Command::new(workspace.target.join("debug/everfold"));
         host.arg("serve").args(["--listen", &listen]);
-        host.arg("--data-dir")
-            .arg(folder.join("data"))
-            .arg("--modules-dir")
-            .arg(folder.join("modules"));
+        host.arg("--data-dir").arg(folder.join("data")).arg("--modules-dir").arg(folder.join("modules"));
         // The demo is the same whatever the user has set, and never writes into the user's database.
         host.env_remove("DATABASE_URL");
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EVERFOLD_"))
-        {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EVERFOLD_")) {
             host.env_remove(name);
         }
         host.env(postgres::SETTING, postgres_bin);
-        host.stdin(Stdio::null())
-            .stdout(log_file.try_clone()?)
-            .stderr(log_file);
+        host.stdin(Stdio::null()).stdout(log_file.try_clone()?).stderr(log_file);
         // In a group of its own, so that Ctrl-C reaches only xtask, which then stops the host once and in order.
-        let process = host
-            .process_group(0)
-            .spawn()
-            .context("can't start the host")?;
-        Ok(Host {
-            process,
-            base: format!("http://{listen}"),
-            log,
-        })
+        let process = host.process_group(0).spawn().context("can't start the host")?;
+        Ok(Host { process, base: format!("http://{listen}"), log })
     }
 
     /// Where it answers, such as `http://127.0.0.1:7400`.
@@ -91,42 +77,26 @@ impl Host {
         let client = Client::new(&self.base, Arc::clone(interrupted));
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            if client
-                .send(&Request::get("/readyz"))
-                .is_ok_and(|answer| answer.status == 200)
-            {
+            if client.send(&Request::get("/readyz")).is_ok_and(|answer| answer.status == 200) {
                 return Ok(());
             }
             if let Some(ended) = self.has_ended()? {
-                bail!(
-                    "the host ended with {ended}; its log ends with:\n{}",
-                    self.last_log_lines()
-                );
+                bail!("the host ended with {ended}; its log ends with:\n{}", self.last_log_lines());
             }
             if interrupted.load(std::sync::atomic::Ordering::Relaxed) {
                 bail!("interrupted");
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        bail!(
-            "the host wasn't ready within {} s; its log ends with:\n{}",
-            PATIENCE.as_secs(),
-            self.last_log_lines()
-        )
+        bail!("the host wasn't ready within {} s; its log ends with:\n{}", PATIENCE.as_secs(), self.last_log_lines())
     }
 
     /// Asks the host to stop, and waits until it has; fails if it didn't end well.
     pub(super) fn stop(mut self) -> Result<()> {
         match self.end()? {
             Some(status) if status.success() => Ok(()),
-            Some(status) => bail!(
-                "the host stopped with {status}; its log ends with:\n{}",
-                self.last_log_lines()
-            ),
-            None => bail!(
-                "the host didn't stop within {} s and was killed",
-                PATIENCE.as_secs()
-            ),
+            Some(status) => bail!("the host stopped with {status}; its log ends with:\n{}", self.last_log_lines()),
+            None => bail!("the host didn't stop within {} s and was killed", PATIENCE.as_secs()),
         }
     }
 
@@ -159,7 +129,6 @@ impl Drop for Host {
 
 /// The usual port, or another where that one is taken.
 fn free_port() -> Result<u16> {
-    let listener =
-        TcpListener::bind(("127.0.0.1", PORT)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
     Ok(listener.local_addr()?.port())
 }

@@ -22,18 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Swaps the module by calling `install` under load, and uses what only its next version has.
 pub(super) fn run(client: &Client, install: impl FnOnce() -> Result<()>) -> Result<()> {
     chapter("The module is swapped while commands run");
-    client
-        .show(&alice("Close", json!({})))?
-        .expect_problem(404, "unknown-command")?;
+    client.show(&alice("Close", json!({})))?.expect_problem(404, "unknown-command")?;
     for number in 0..STREAMS {
-        client
-            .send(&Request::command(
-                ACCOUNT,
-                &stream(number),
-                "Open",
-                open("Busy"),
-            ))?
-            .expect(200)?;
+        client.send(&Request::command(ACCOUNT, &stream(number), "Open", open("Busy")))?.expect(200)?;
     }
     let load = Load::default();
     std::thread::scope(|scope| {
@@ -44,22 +35,13 @@ pub(super) fn run(client: &Client, install: impl FnOnce() -> Result<()>) -> Resu
         load.stop.store(true, Ordering::Relaxed);
         // A deposit that failed says more than the wait that it broke off.
         for worker in workers {
-            worker
-                .join()
-                .ok()
-                .context("a sender of deposits panicked")??;
+            worker.join().ok().context("a sender of deposits panicked")??;
         }
         swapped
     })?;
-    println!(
-        "{} deposits were sent during the swap, and 0 failed\n",
-        load.done.load(Ordering::Relaxed)
-    );
+    println!("{} deposits were sent during the swap, and 0 failed\n", load.done.load(Ordering::Relaxed));
     let balances = (0..STREAMS).try_fold(0, |sum, number| -> Result<i64> {
-        let state = client.send(&Request::get(format!(
-            "/v1/aggregates/{ACCOUNT}/{}",
-            stream(number)
-        )))?;
+        let state = client.send(&Request::get(format!("/v1/aggregates/{ACCOUNT}/{}", stream(number))))?;
         Ok(sum + state.expect(200)?.balance()?)
     })?;
     let done = load.done.load(Ordering::Relaxed);
@@ -67,14 +49,8 @@ pub(super) fn run(client: &Client, install: impl FnOnce() -> Result<()>) -> Resu
         u64::try_from(balances)? == done,
         "{done} deposits of 1 were acknowledged, but the balances say {balances}"
     );
-    client
-        .show(&alice("Withdraw", amount(140)))?
-        .expect(200)?
-        .expect_version(4)?;
-    client
-        .show(&alice("Close", json!({})))?
-        .expect(200)?
-        .expect_version(5)?;
+    client.show(&alice("Withdraw", amount(140)))?.expect(200)?.expect_version(4)?;
+    client.show(&alice("Close", json!({})))?.expect(200)?.expect_version(5)?;
     Ok(())
 }
 
@@ -94,21 +70,11 @@ fn swap_under(load: &Load, client: &Client, install: impl FnOnce() -> Result<()>
         if answer.module_version(MODULE) == Some("1.1.0") {
             break;
         }
-        ensure!(
-            !load.stop.load(Ordering::Relaxed),
-            "a deposit failed during the swap"
-        );
-        ensure!(
-            started.elapsed() < PATIENCE,
-            "{MODULE} 1.1.0 didn't serve within {} s",
-            PATIENCE.as_secs()
-        );
+        ensure!(!load.stop.load(Ordering::Relaxed), "a deposit failed during the swap");
+        ensure!(started.elapsed() < PATIENCE, "{MODULE} 1.1.0 didn't serve within {} s", PATIENCE.as_secs());
         std::thread::sleep(Duration::from_millis(20));
     }
-    println!(
-        "{MODULE} 1.1.0 serves, {} ms after its file was put in place",
-        started.elapsed().as_millis()
-    );
+    println!("{MODULE} 1.1.0 serves, {} ms after its file was put in place", started.elapsed().as_millis());
     load.wait_for(load.done.load(Ordering::Relaxed) + ENOUGH)
 }
 
@@ -137,10 +103,7 @@ impl Load {
         let started = Instant::now();
         while self.done.load(Ordering::Relaxed) < count {
             if self.stop.load(Ordering::Relaxed) || started.elapsed() > PATIENCE {
-                bail!(
-                    "the deposits stalled at {}",
-                    self.done.load(Ordering::Relaxed)
-                );
+                bail!("the deposits stalled at {}", self.done.load(Ordering::Relaxed));
             }
             std::thread::sleep(Duration::from_millis(5));
         }

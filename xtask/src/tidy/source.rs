@@ -27,15 +27,10 @@ impl Source {
     /// Reads a file; `name` is its path from the root, which says what `super` means in it.
     pub(super) fn parse(name: &str, text: &str) -> syn::Result<Source> {
         let file = syn::parse_file(text)?;
-        let mut reader = Reader {
-            source: Source::default(),
-            module: module_of(name),
-            in_tests: is_test_file(name),
-        };
+        let mut reader = Reader { source: Source::default(), module: module_of(name), in_tests: is_test_file(name) };
         reader.visit_file(&file);
-        let tokens: TokenStream = text
-            .parse()
-            .map_err(|error| syn::Error::new(proc_macro2::Span::call_site(), error))?;
+        let tokens: TokenStream =
+            text.parse().map_err(|error| syn::Error::new(proc_macro2::Span::call_site(), error))?;
         find_unsafe(tokens, &mut reader.source.unsafe_lines);
         Ok(reader.source)
     }
@@ -44,15 +39,8 @@ impl Source {
 /// The module path of a file below `src`: `host/src/store/append.rs` is `[store, append]`.
 fn module_of(name: &str) -> Vec<String> {
     let inside = name.split_once("src/").map_or(name, |(_, inside)| inside);
-    let mut module: Vec<String> = inside
-        .trim_end_matches(".rs")
-        .split('/')
-        .map(str::to_owned)
-        .collect();
-    if module
-        .last()
-        .is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str()))
-    {
+    let mut module: Vec<String> = inside.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    if module.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
         module.pop();
     }
     module
@@ -72,32 +60,19 @@ struct Reader {
 impl Reader {
     fn add(&mut self, segments: Vec<String>, line: usize) {
         let segments = self.absolute(segments);
-        self.source.paths.push(Named {
-            segments,
-            line,
-            in_tests: self.in_tests,
-        });
+        self.source.paths.push(Named { segments, line, in_tests: self.in_tests });
     }
 
     /// The path with `self` and `super` resolved.
     fn absolute(&self, segments: Vec<String>) -> Vec<String> {
-        let supers = segments
-            .iter()
-            .take_while(|segment| *segment == "super" || *segment == "self")
-            .count();
+        let supers = segments.iter().take_while(|segment| *segment == "super" || *segment == "self").count();
         if supers == 0 {
             return segments;
         }
-        let up = segments[..supers]
-            .iter()
-            .filter(|segment| *segment == "super")
-            .count();
+        let up = segments[..supers].iter().filter(|segment| *segment == "super").count();
         let base = &self.module[..self.module.len().saturating_sub(up)];
         let whole = std::iter::once("crate").chain(base.iter().map(String::as_str));
-        whole
-            .chain(segments[supers..].iter().map(String::as_str))
-            .map(str::to_owned)
-            .collect()
+        whole.chain(segments[supers..].iter().map(String::as_str)).map(str::to_owned).collect()
     }
 
     fn read_use(&mut self, tree: &syn::UseTree, before: &[String]) {
@@ -117,10 +92,7 @@ impl Reader {
             syn::UseTree::Glob(glob) => {
                 self.add(before.to_vec(), glob.star_token.span().start().line);
             }
-            syn::UseTree::Group(group) => group
-                .items
-                .iter()
-                .for_each(|item| self.read_use(item, before)),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|item| self.read_use(item, before)),
         }
     }
 
@@ -190,11 +162,7 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let segments = path
-            .segments
-            .iter()
-            .map(|segment| segment.ident.to_string())
-            .collect();
+        let segments = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         self.add(segments, path.span().start().line);
         visit::visit_path(self, path);
     }
@@ -214,11 +182,7 @@ impl<'ast> Visit<'ast> for Reader {
 
 /// `#[cfg(test)]`, `#[test]`, `#[tokio::test]`.
 fn is_for_tests(attribute: &syn::Attribute) -> bool {
-    let is_test = |path: &syn::Path| {
-        path.segments
-            .last()
-            .is_some_and(|last| last.ident == "test")
-    };
+    let is_test = |path: &syn::Path| path.segments.last().is_some_and(|last| last.ident == "test");
     match &attribute.meta {
         syn::Meta::List(list) if list.path.is_ident("cfg") => list.tokens.to_string() == "test",
         meta => is_test(meta.path()),
@@ -241,17 +205,12 @@ mod tests {
 
     fn paths(name: &str, text: &str) -> Vec<(String, usize)> {
         let source = Source::parse(name, text).unwrap();
-        source
-            .paths
-            .into_iter()
-            .map(|named| (named.segments.join("::"), named.line))
-            .collect()
+        source.paths.into_iter().map(|named| (named.segments.join("::"), named.line)).collect()
     }
 
     #[test]
     fn use_lines_are_taken_apart() {
-        let text =
-            "use crate::{model::Event, store::{self, Page}};\nuse axum::*;\nuse sqlx as database;";
+        let text = "use crate::{model::Event, store::{self, Page}};\nuse axum::*;\nuse sqlx as database;";
         let found = paths("host/src/http/page.rs", text);
         let expected = [
             ("crate::model::Event", 1),
@@ -269,25 +228,15 @@ mod tests {
         let found = paths("host/src/http/page.rs", text);
         assert_eq!(found[0].0, "crate::store::Page");
         assert_eq!(found[1].0, "crate::http::page");
-        assert_eq!(
-            paths("host/src/http/mod.rs", "use super::store;")[0].0,
-            "crate::store"
-        );
+        assert_eq!(paths("host/src/http/mod.rs", "use super::store;")[0].0, "crate::store");
     }
 
     #[test]
     fn paths_in_code_and_in_macros_are_found() {
-        let text =
-            "fn f() {\n  crate::store::load();\n  info!(\"{}\", crate::cli::name(a, b::c));\n}";
+        let text = "fn f() {\n  crate::store::load();\n  info!(\"{}\", crate::cli::name(a, b::c));\n}";
         let found = paths("host/src/http/page.rs", text);
-        assert!(
-            found.contains(&("crate::store::load".to_owned(), 2)),
-            "{found:?}"
-        );
-        assert!(
-            found.contains(&("crate::cli::name".to_owned(), 3)),
-            "{found:?}"
-        );
+        assert!(found.contains(&("crate::store::load".to_owned(), 2)), "{found:?}");
+        assert!(found.contains(&("crate::cli::name".to_owned(), 3)), "{found:?}");
         assert!(found.contains(&("b::c".to_owned(), 3)), "{found:?}");
     }
 
@@ -295,14 +244,8 @@ mod tests {
     fn test_code_is_marked() {
         let text = "use a::b;\n#[cfg(test)]\nmod tests { use c::d; }\n#[tokio::test]\nasync fn t() { e::f() }";
         let source = Source::parse("host/src/lib.rs", text).unwrap();
-        let in_tests = |path: &str| {
-            source
-                .paths
-                .iter()
-                .find(|named| named.segments.join("::") == path)
-                .unwrap()
-                .in_tests
-        };
+        let in_tests =
+            |path: &str| source.paths.iter().find(|named| named.segments.join("::") == path).unwrap().in_tests;
         assert!(!in_tests("a::b"));
         assert!(in_tests("c::d"));
         assert!(in_tests("e::f"));
