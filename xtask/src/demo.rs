@@ -41,8 +41,8 @@ pub(crate) fn run(workspace: &Workspace, once: bool) -> Result<()> {
     println!("PostgreSQL: {}", postgres_bin.display());
     guests::run(workspace, &[MODULE.to_owned(), NEXT_VERSION.to_owned()])?;
     println!("\n== The host (the first build compiles WebAssembly's engine and takes minutes)");
-    // The development profile: it optimises dependencies, and shares them with the tests.
-    run_command(workspace.cargo().args(["build", "--package", "everfold", "--bin", "everfold"]))?;
+    // The development profile optimises dependencies; in the whole workspace they are compiled as the tests need them.
+    run_command(workspace.cargo().args(["build", "--workspace", "--bin", "everfold"]))?;
     println!("ready after {} s", started.elapsed().as_secs());
 
     folder.install(&guests::component_file(workspace, MODULE))?;
