@@ -1,2 +1,86 @@
-//! xtask.
-fn main() {}
+//! `cargo xtask`: the repository's own commands.
+//!
+//! Rust, a C linker and git are all that a machine must bring. Whatever else a command needs, it looks for first and
+//! fetches second, saying so, through the client of a package registry that the machine already uses.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
+
+mod cache;
+mod cluster;
+mod debian;
+mod demo;
+mod guests;
+mod postgres;
+mod process;
+mod sqlx;
+mod suite;
+mod tidy;
+mod wasm_std;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The repository's own commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sets up what is missing, builds, starts a host and shows it: commands, answers, a module swapped under load
+    Demo {
+        /// Ends after the tour, with 0 if everything was as expected
+        #[arg(long)]
+        once: bool,
+    },
+    /// Runs every test: native, modules, and the integration tests on a real PostgreSQL
+    Test {
+        /// Runs only the integration tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Builds the example and test modules into <target>/guests/NAME.wasm
+    Guests {
+        /// Only these (a folder's name, or a variant's)
+        names: Vec<String>,
+    },
+    /// Names the folder with PostgreSQL's server binaries, fetching them into the cache where there are none
+    Postgres {
+        /// Fetches even where this machine has them
+        #[arg(long)]
+        fetch: bool,
+    },
+    /// Checks that the code keeps to the house rules (see CONTRIBUTING.md)
+    Tidy,
+    /// Checks that the committed query data fits the queries and the migrations
+    SqlxCheck,
+    /// Writes the query data anew, after a query or a migration has changed
+    SqlxPrepare,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let workspace = Workspace::open()?;
+    match command {
+        Command::Demo { once } => demo::run(&workspace, once),
+        Command::Test { filter } => suite::run(&workspace, filter.as_deref()),
+        Command::Guests { names } => guests::run(&workspace, &names),
+        Command::Postgres { fetch } => postgres::run_postgres(&workspace, fetch),
+        Command::Tidy => tidy::run(&workspace),
+        Command::SqlxCheck => sqlx::check(&workspace),
+        Command::SqlxPrepare => sqlx::prepare(&workspace),
+    }
+}
