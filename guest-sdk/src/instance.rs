@@ -155,3 +155,139 @@ fn upcast<E: EventSet>(
     E::decode(event_type, schema_version, &payload, &mut events)?;
     Ok(events.into_iter().map(E::encode).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::prelude::*;
+    use crate::{CommandType, EventKind, EventType};
+
+    #[state]
+    struct Sum {
+        sum: i64,
+    }
+
+    #[derive(EventSet)]
+    #[events(retired("Split", 1 = split))]
+    enum Event {
+        #[event(version = 2, upcast(1 = added_v1))]
+        Added { n: i64 },
+    }
+
+    fn added_v1(old: i64) -> Value {
+        json!({ "n": old })
+    }
+
+    fn split(old: Vec<i64>) -> Vec<Event> {
+        old.into_iter().map(|n| Event::Added { n }).collect()
+    }
+
+    enum NoCommand {}
+
+    impl CommandSet for NoCommand {
+        const COMMANDS: &'static [CommandType] = &[];
+
+        fn decode(_name: &str, _payload: &[u8]) -> Result<Self, CommandError> {
+            Err(CommandError::Unknown)
+        }
+
+        fn encode(self) -> crate::EncodedCommand {
+            match self {}
+        }
+    }
+
+    impl Aggregate for Sum {
+        const TYPE: &'static str = "sum";
+        const STATE_VERSION: u32 = 3;
+        type Event = Event;
+        type Command = NoCommand;
+        type Rejection = Infallible;
+
+        fn apply(&mut self, Event::Added { n }: Event) {
+            self.sum += n;
+        }
+
+        fn decide(&self, command: NoCommand, _: &Context) -> Result<Vec<Event>, Infallible> {
+            match command {}
+        }
+    }
+
+    const TYPE: AggregateType = AggregateType::of::<Sum>();
+
+    fn upcast(
+        event_type: &str,
+        schema_version: u32,
+        payload: &str,
+    ) -> Result<Vec<EncodedEvent>, EventError> {
+        (TYPE.upcast)(event_type, schema_version, payload.as_bytes().to_vec())
+    }
+
+    fn added(payload: &str) -> EncodedEvent {
+        let kind = EventKind {
+            event_type: "Added",
+            schema_version: 2,
+        };
+        EncodedEvent {
+            kind,
+            payload: payload.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_state_is_restored_from_its_own_version_only() {
+        let mut aggregate = (TYPE.create)();
+        aggregate.apply("Added", 2, br#"{"n":4}"#).unwrap();
+        let state = aggregate.state();
+        assert_eq!(state, br#"{"sum":4}"#);
+        assert_eq!(
+            (TYPE.restore)(3, &state).map(|restored| restored.state()),
+            Ok(state.clone())
+        );
+        assert_eq!(
+            (TYPE.restore)(2, &state).err(),
+            Some(RestoreError::OtherStateVersion)
+        );
+        assert!(matches!(
+            (TYPE.restore)(3, b"{}").err(),
+            Some(RestoreError::Invalid(_))
+        ));
+    }
+
+    #[test]
+    fn an_event_in_its_newest_form_is_passed_on_byte_for_byte() {
+        let odd = "{ \"n\" : 1, \"more\": null }";
+        assert_eq!(upcast("Added", 2, odd), Ok(vec![added(odd)]));
+    }
+
+    #[test]
+    fn old_events_are_answered_in_their_newest_form() {
+        assert_eq!(upcast("Added", 1, "7"), Ok(vec![added(r#"{"n":7}"#)]));
+        assert_eq!(
+            upcast("Split", 1, "[1,2]"),
+            Ok(vec![added(r#"{"n":1}"#), added(r#"{"n":2}"#)])
+        );
+        assert_eq!(upcast("Added", 3, "7"), Err(EventError::Unknown));
+    }
+
+    #[test]
+    fn an_unknown_command_is_a_typed_error() {
+        let decided = (TYPE.create)().decide("Add", b"{}", &crate::testing::context());
+        assert_eq!(decided, Err(DecideError::Command(CommandError::Unknown)));
+    }
+
+    #[test]
+    fn a_descriptor_is_the_same_on_every_call() {
+        let descriptor = (TYPE.describe)();
+        assert_eq!(descriptor, (TYPE.describe)());
+        assert_eq!(
+            (descriptor.aggregate_type, descriptor.state_version),
+            ("sum", 3)
+        );
+        let [EventType { kind, .. }] = Event::CURRENT else {
+            panic!("one event is declared")
+        };
+        assert_eq!(descriptor.events[0].kind, *kind);
+    }
+}

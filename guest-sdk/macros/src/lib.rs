@@ -8,6 +8,8 @@ mod docs;
 mod events;
 mod payload;
 mod rejection;
+#[cfg(test)]
+mod tests;
 mod wrappers;
 
 /// Makes a struct or enum an aggregate's state: `Default`, `Serialize`, `Deserialize` and `State`. Its doc comment

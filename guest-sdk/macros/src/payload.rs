@@ -125,7 +125,9 @@ impl<'a> Payload<'a> {
             .attrs
             .iter()
             .filter(|attribute| is_serde(attribute) || attribute.path().is_ident("doc"));
-        let rename_all = rename_all_fields.map(|case| quote!(#[serde(rename_all = #case)]));
+        let rename_all = rename_all_fields
+            .filter(|_| !self.says("rename_all"))
+            .map(|case| quote!(#[serde(rename_all = #case)]));
         let strict =
             (self.strictness == Strictness::Strict).then(|| quote!(#[serde(deny_unknown_fields)]));
         let fields = fields.iter().map(|field| {
@@ -198,6 +200,19 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// Whether the variant's own attributes say so.
+    fn says(&self, key: &str) -> bool {
+        let attributes = self
+            .variant
+            .attrs
+            .iter()
+            .filter(|attribute| is_serde(attribute));
+        attributes
+            .filter_map(|attribute| metas(attribute).ok())
+            .flatten()
+            .any(|meta| meta.path().is_ident(key))
+    }
+
     fn ty(&self) -> TokenStream {
         match &self.shape {
             Shape::Empty => {
@@ -228,12 +243,18 @@ fn check_attribute(attribute: &Attribute, shape: &Shape<'_>) -> Result<()> {
             "this belongs on the type of the payload",
         ));
     }
-    let metas = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)?;
-    match metas.iter().find(|meta| meta.path().is_ident("rename")) {
+    match metas(attribute)?
+        .iter()
+        .find(|meta| meta.path().is_ident("rename"))
+    {
         None => Ok(()),
         Some(meta) => Err(Error::new(
             meta.span(),
             "the variant's name is set by `name = \"…\"` in #[event] or #[command]",
         )),
     }
+}
+
+fn metas(attribute: &Attribute) -> Result<Punctuated<Meta, Token![,]>> {
+    attribute.parse_args_with(Punctuated::parse_terminated)
 }

@@ -5,6 +5,9 @@ use std::fmt;
 use crate::instance::{DecideError, Instance as _, Resident};
 use crate::{Aggregate, CommandSet as _, Context, EncodedEvent, EventError, EventSet as _};
 
+/// Why a state and its restored copy mostly differ.
+const HINT: &str = "  Is a field skipped, or a HashMap used where a BTreeMap keeps its order?";
+
 /// An aggregate with the number of its events.
 pub(super) struct Replica<A: Aggregate> {
     live: Resident<A>,
@@ -52,7 +55,7 @@ impl<A: Aggregate> Replica<A> {
         assert!(
             live == restored,
             "after `{event_type}` a restored state differs from the one that was never stored\n  \
-             never stored: {}\n      restored: {}",
+             never stored: {}\n      restored: {}\n{HINT}",
             text(&live),
             text(&restored),
         );
@@ -98,8 +101,7 @@ impl<A: Aggregate> Replica<A> {
         let again = restored.state();
         assert!(
             state == again,
-            "a restored state has other bytes than the one it was stored from; a field may be skipped, or a HashMap \
-             used where a BTreeMap keeps its order\n    stored: {}\n  restored: {}",
+            "a restored state has other bytes than the one it was stored from\n    stored: {}\n  restored: {}\n{HINT}",
             text(&state),
             text(&again),
         );
