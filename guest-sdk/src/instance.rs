@@ -16,10 +16,13 @@ pub struct AggregateType {
     /// The aggregate before its first event.
     pub create: fn() -> Box<dyn Instance>,
     /// The aggregate of a state version and its bytes.
-    pub restore: fn(u32, &[u8]) -> Result<Box<dyn Instance>, RestoreError>,
+    pub restore: fn(u32, &[u8]) -> Restored,
     /// What an event (type, schema version, payload) now stands for.
-    pub upcast: fn(&str, u32, Vec<u8>) -> Result<Vec<EncodedEvent>, EventError>,
+    pub upcast: fn(&str, u32, Vec<u8>) -> Upcast,
 }
+
+type Restored = Result<Box<dyn Instance>, RestoreError>;
+type Upcast = Result<Vec<EncodedEvent>, EventError>;
 
 /// One aggregate of any type.
 pub trait Instance {
@@ -140,11 +143,7 @@ impl<A: Aggregate> Instance for Resident<A> {
 }
 
 /// The events that one of history now stands for; one in its newest form is passed on as it is, byte for byte.
-fn upcast<E: EventSet>(
-    event_type: &str,
-    schema_version: u32,
-    payload: Vec<u8>,
-) -> Result<Vec<EncodedEvent>, EventError> {
+fn upcast<E: EventSet>(event_type: &str, schema_version: u32, payload: Vec<u8>) -> Upcast {
     let mut kinds = E::CURRENT.iter().map(|event| event.kind);
     if let Some(kind) =
         kinds.find(|kind| kind.event_type == event_type && kind.schema_version == schema_version)

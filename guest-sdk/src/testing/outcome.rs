@@ -130,24 +130,18 @@ fn diff(expected: &[EncodedEvent], actual: &[EncodedEvent]) -> String {
     let mut lines = String::new();
     for i in 0..expected.len().max(actual.len()) {
         match (expected.get(i), actual.get(i)) {
-            (Some(expected), Some(actual)) if expected == actual => {
-                lines += &list(' ', &[expected.clone()])
-            }
+            (Some(expected), Some(actual)) if expected == actual => lines += &list(' ', [expected]),
             (expected, actual) => {
-                lines += &expected
-                    .map(|event| list('-', &[event.clone()]))
-                    .unwrap_or_default();
-                lines += &actual
-                    .map(|event| list('+', &[event.clone()]))
-                    .unwrap_or_default();
+                lines += &list('-', expected);
+                lines += &list('+', actual);
             }
         }
     }
     lines
 }
 
-fn list(mark: char, events: &[EncodedEvent]) -> String {
-    events.iter().fold(String::new(), |mut lines, event| {
+fn list<'a>(mark: char, events: impl IntoIterator<Item = &'a EncodedEvent>) -> String {
+    events.into_iter().fold(String::new(), |mut lines, event| {
         writeln!(
             lines,
             "{mark} {} {}",
