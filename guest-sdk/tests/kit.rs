@@ -229,3 +229,50 @@ faulty!(Unrestorable, |self, _key, n| self.n = n / 0.0);
 fn a_state_that_cannot_be_read_back_fails() {
     let _ = given::<Unrestorable>(puts([1, 2]));
 }
+
+#[state]
+struct Secretive {
+    #[serde(skip)]
+    secret: f64,
+}
+
+#[derive(EventSet)]
+enum Fact {
+    Ratio { r: f64 },
+}
+
+#[derive(CommandSet)]
+enum Ask {
+    ForSecret,
+    ForNoNumber,
+}
+
+impl Aggregate for Secretive {
+    const TYPE: &'static str = "secretive";
+    type Event = Fact;
+    type Command = Ask;
+    type Rejection = std::convert::Infallible;
+
+    fn apply(&mut self, Fact::Ratio { r }: Fact) {
+        self.secret = r;
+    }
+
+    fn decide(&self, command: Ask, _: &Context) -> Result<Vec<Fact>, Self::Rejection> {
+        match command {
+            Ask::ForSecret => Ok(vec![Fact::Ratio { r: self.secret }]),
+            Ask::ForNoNumber => Ok(vec![Fact::Ratio { r: f64::NAN }]),
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "`ForSecret` is decided otherwise on a restored state")]
+fn a_decision_on_what_is_not_in_the_state_fails() {
+    let _ = given::<Secretive>([Fact::Ratio { r: 0.5 }]).when(Ask::ForSecret);
+}
+
+#[test]
+#[should_panic(expected = "an answered `Ratio` is lost in its own encoding")]
+fn an_event_that_cannot_be_read_back_fails() {
+    let _ = given_nothing::<Secretive>().when(Ask::ForNoNumber);
+}
