@@ -2,10 +2,12 @@
 //!
 //! The rooms, in the order a command passes them, are described in `ARCHITECTURE.md`.
 
+pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod http;
 pub mod model;
+pub mod modules;
 pub mod pipeline;
 pub mod runtime;
 pub mod store;

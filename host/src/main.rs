@@ -1,2 +1,7 @@
 //! The `everfold` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    everfold::cli::run()
+}

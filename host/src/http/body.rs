@@ -1,10 +1,13 @@
 //! The JSON of requests and answers, one type each.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::model::{self, AggregateType, Cursor, Digest, Json, Outcome, RecordedEvent, StreamId, Tenant};
+use crate::modules::ModuleStatus;
 use crate::pipeline::StateView;
 use crate::store::{RecordedKind, StreamSummary};
 
@@ -277,42 +280,7 @@ impl From<RecordedKind> for EventType {
 #[derive(Debug, Serialize)]
 pub struct Modules {
     /// The modules, active and not.
-    pub modules: Vec<Module>,
-}
-
-/// One file of the modules directory.
-#[derive(Debug, Clone, Serialize)]
-pub struct Module {
-    /// Name of the file.
-    pub file: String,
-    /// The module's name; null where the file couldn't be read as a module.
-    pub name: Option<String>,
-    /// The module's version; null where the file couldn't be read as a module.
-    pub version: Option<String>,
-    /// SHA-256 of the file.
-    pub digest: Option<Digest>,
-    /// What became of it.
-    pub state: ModuleState,
-    /// Why it was refused; only then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Since when.
-    #[serde(with = "time::serde::rfc3339")]
-    pub since: OffsetDateTime,
-    /// Its aggregate types.
-    pub aggregates: Vec<String>,
-}
-
-/// What became of a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ModuleState {
-    /// It takes commands.
-    Active,
-    /// It can't be used, and the reason says why.
-    Refused,
-    /// A newer file of the same name took its place.
-    Superseded,
+    pub modules: Arc<Vec<ModuleStatus>>,
 }
 
 /// The host works.

@@ -14,15 +14,13 @@ pub(super) async fn alive() -> JsonAnswer<Health> {
     JsonAnswer(Health { status: "ok" })
 }
 
-/// The database answers with the schema that this host needs, and the modules directory was read.
+/// The database answers with the schema that this host needs. The modules directory was read before the host
+/// began to answer.
 pub(super) async fn ready(State(api): State<Api>, caller: Caller) -> Result<JsonAnswer<Health>, Problem> {
     match tokio::time::timeout_at(caller.deadline, api.store.ping()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(failing("database", &chain(&error))),
         Err(_) => return Err(failing("database", "the database does not answer in time")),
-    }
-    if (api.modules)().is_none() {
-        return Err(failing("modules", "the modules directory is being read"));
     }
     Ok(alive().await)
 }

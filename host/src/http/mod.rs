@@ -31,10 +31,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::routing::{get, post};
 use tokio::time::Instant;
 
+use crate::modules::Modules;
 use crate::pipeline::Pipeline;
 use crate::store::{Store, StoreError};
 
-pub use self::modules::ModulesView;
 pub use self::options::HttpOptions;
 pub use self::serve::serve;
 
@@ -48,7 +48,7 @@ pub struct Api {
     /// Streams and the log.
     pub store: Store,
     /// The modules directory.
-    pub modules: ModulesView,
+    pub modules: Modules,
     /// Limits and times.
     pub options: Arc<HttpOptions>,
 }

@@ -1,21 +1,16 @@
 //! `GET /v1/modules` and `GET /v1/event-types`: what can be decided, and what was.
 
-use std::sync::Arc;
-
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 
-use super::body::{EventTypes, Module, Modules};
+use super::body::{EventTypes, Modules};
 use super::extract::Caller;
 use super::problem::Problem;
 use super::{Api, within};
 
-/// Tells what is in the modules directory; none before it was read for the first time.
-pub type ModulesView = Arc<dyn Fn() -> Option<Vec<Module>> + Send + Sync>;
-
 /// Lists the files of the modules directory and what became of each.
 pub(super) async fn list(State(api): State<Api>) -> JsonAnswer<Modules> {
-    JsonAnswer(Modules { modules: (api.modules)().unwrap_or_default() })
+    JsonAnswer(Modules { modules: api.modules.status() })
 }
 
 /// Lists the event types that the log holds, of all tenants: they are what modules declare, not what tenants own.

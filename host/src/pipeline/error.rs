@@ -85,7 +85,9 @@ pub enum RequestError {
     #[error(transparent)]
     Module(#[from] ModuleFault),
     /// History holds an event that the active module can't take.
-    #[error("event {version} of the stream, {event_type} in schema version {schema_version}, can't be folded by {module}: {reason}")]
+    #[error(
+        "event {version} of the stream, {event_type} in schema version {schema_version}, can't be folded by {module}: {reason}"
+    )]
     UnfoldableEvent {
         /// Its type.
         event_type: String,

@@ -102,7 +102,8 @@ impl Pipeline {
     /// [`RequestError`]: surely not executed, unless it says that this is unknown.
     pub async fn append(&self, append: RawAppend, deadline: Instant) -> Result<Executed, RequestError> {
         if append.events.len() > self.0.max_events {
-            let message = format!("{} events are too many: at most {} in one append", append.events.len(), self.0.max_events);
+            let message =
+                format!("{} events are too many: at most {} in one append", append.events.len(), self.0.max_events);
             return Err(RequestError::TooLarge { message });
         }
         self.ask(deadline, |reply| Work::Append(Box::new(append), reply)).await

@@ -92,7 +92,7 @@ impl Engine {
     /// A [`LoadError`] that says what is wrong with the module and what to do.
     pub fn load(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
         check_format(wasm)?;
-        let digest = Digest(Sha256::digest(wasm).into());
+        let digest = Self::digest(wasm);
         let component = self.compile(wasm, digest)?;
         let foreign = imports::foreign(&self.wasm, &component);
         if !foreign.is_empty() {
@@ -101,6 +101,12 @@ impl Engine {
         let prepared = contract::prepare(&self.wasm, &component).map_err(unbound)?;
         let (descriptor, aggregates, code) = self.try_out(prepared)?;
         Ok(Arc::new(Module { digest, descriptor, aggregates, code }))
+    }
+
+    /// The digest of a component's bytes.
+    #[must_use]
+    pub fn digest(wasm: &[u8]) -> Digest {
+        Digest(Sha256::digest(wasm).into())
     }
 
     fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Component, LoadError> {

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use sqlx::{ConnectOptions as _, Connection as _};
 use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::StoreError;
 

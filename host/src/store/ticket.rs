@@ -40,8 +40,8 @@ impl Ticket {
         self.deadline > Instant::now() && self.step(WAITING, SENT)
     }
 
-    /// The writer has learnt that it was surely not executed: true where it may be sent again.
-    pub(super) fn take_back(&self) -> bool {
+    /// It has turned out that it was surely not executed: true where it may be sent again.
+    pub fn take_back(&self) -> bool {
         self.step(SENT, WAITING)
     }
 

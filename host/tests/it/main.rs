@@ -6,4 +6,6 @@ mod cluster;
 mod http_commands;
 mod http_operations;
 mod http_reads;
+mod modules;
+mod runtime;
 mod support;

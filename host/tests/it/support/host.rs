@@ -1,36 +1,31 @@
 //! A whole host for a test: a database, modules, and the HTTP API on a port of its own.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use everfold::http::{Api, HttpOptions, body, router, serve};
+use everfold::http::{Api, HttpOptions, router, serve};
 use everfold::model::EveryN;
+use everfold::modules::{Modules, ModulesOptions, UpdateMode};
 use everfold::pipeline::{Pipeline, PipelineOptions};
-use everfold::runtime::{ActiveModules, Engine, EngineOptions};
+use everfold::runtime::ActiveModules;
 use everfold::store::{Store, StoreOptions, Writer, WriterOptions};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
-use time::OffsetDateTime;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::guests::{engine, wasm};
 use super::postgres::TestDatabase;
-
-/// One engine for all tests: each reserves much address space.
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-    let cache_dir = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
-    Engine::new(EngineOptions { cache_dir, ..EngineOptions::default() }).unwrap()
-});
 
 /// A host that ends with the test.
 pub(crate) struct TestHost {
     url: String,
     client: reqwest::Client,
-    /// Replaces the modules.
-    pub(crate) modules: ActiveModules,
     _shutdown: DropGuard,
+    _modules: TempDir,
 }
 
 /// An answer, read to its end.
@@ -50,19 +45,25 @@ impl TestHost {
 
     /// Starts a host with other limits and times.
     pub(crate) async fn with_options(database: &TestDatabase, guests: &[&str], options: HttpOptions) -> Self {
-        let modules = ActiveModules::new();
-        modules.publish(guests.iter().map(|name| ENGINE.load(&guest(name)).unwrap()).collect());
+        let dir = tempfile::tempdir().unwrap();
+        for name in guests {
+            std::fs::write(dir.path().join(format!("{name}.wasm")), wasm(name)).unwrap();
+        }
+        let (engine, active, shutdown) = (engine(), ActiveModules::new(), CancellationToken::new());
         let store = Store::new(&StoreOptions { read_connections: 4, ..StoreOptions::new(database.options()) });
         let (writer, _) = Writer::start(store.clone(), WriterOptions::default());
-        let (pipeline, _) = Pipeline::start(&pipeline_options(), &store, &writer, &ENGINE, &modules).unwrap();
+        let registry = Arc::new(store.clone());
+        let watched = Modules::start(modules_options(dir.path()), engine.clone(), active.clone(), registry);
+        let (modules, watcher) = watched.await.unwrap();
+        tokio::spawn(watcher.run(shutdown.clone()));
+        let (pipeline, _) = Pipeline::start(&pipeline_options(), &store, &writer, &engine, &active).unwrap();
         let options = Arc::new(options);
-        let api = Api { pipeline, store, modules: view(modules.clone()), options: options.clone() };
+        let api = Api { pipeline, store, modules, options: options.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         tokio::spawn(async move { serve(listener, router(api), &options, token).await });
-        Self { url, client: reqwest::Client::new(), modules, _shutdown: shutdown.drop_guard() }
+        Self { url, client: reqwest::Client::new(), _shutdown: shutdown.drop_guard(), _modules: dir }
     }
 
     /// A request to a path of this host.
@@ -121,14 +122,6 @@ impl Answer {
     }
 }
 
-/// A guest's component, built by `cargo xtask guests`.
-pub(crate) fn guest(name: &str) -> Vec<u8> {
-    let beside_the_tests = || Path::new(env!("CARGO_TARGET_TMPDIR")).join("../guests");
-    let folder = std::env::var_os("EVERFOLD_GUESTS").map_or_else(beside_the_tests, PathBuf::from);
-    let file = folder.join(format!("{name}.wasm"));
-    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}: run `cargo xtask guests`", file.display()))
-}
-
 fn pipeline_options() -> PipelineOptions {
     PipelineOptions {
         shards: NonZeroUsize::new(2).unwrap(),
@@ -139,20 +132,6 @@ fn pipeline_options() -> PipelineOptions {
     }
 }
 
-/// What the API shows of modules that came from no directory.
-fn view(modules: ActiveModules) -> everfold::http::ModulesView {
-    Arc::new(move || {
-        let current = modules.current();
-        let shown = current.modules().iter().map(|module| body::Module {
-            file: format!("{}.wasm", module.descriptor().name),
-            name: Some(module.descriptor().name.clone()),
-            version: Some(module.descriptor().version.clone()),
-            digest: Some(module.digest()),
-            state: body::ModuleState::Active,
-            reason: None,
-            since: OffsetDateTime::UNIX_EPOCH,
-            aggregates: module.aggregate_types().map(ToString::to_string).collect(),
-        });
-        (current.id() > 0).then(|| shown.collect())
-    })
+fn modules_options(dir: &Path) -> ModulesOptions {
+    ModulesOptions { dir: dir.to_owned(), poll_interval: Duration::from_millis(200), mode: UpdateMode::Auto }
 }

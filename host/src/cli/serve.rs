@@ -1,0 +1,205 @@
+//! `everfold serve`: the rooms started in order, and stopped in the reverse one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::postgres::PgConnectOptions;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{self, Cluster};
+use crate::config::{ModulesMode, Settings};
+use crate::http::{self, Api, HttpOptions};
+use crate::model::EveryN;
+use crate::modules::{Modules, ModulesOptions, UpdateMode};
+use crate::pipeline::{Pipeline, PipelineOptions};
+use crate::runtime::{ActiveModules, Engine, EngineOptions, Limits};
+use crate::store::{self, Store, StoreOptions, Writer, WriterOptions};
+
+/// How often receipts beyond their time are looked for.
+const RECEIPTS_REMOVAL: Duration = Duration::from_secs(3600);
+
+pub(super) fn run(settings: Settings) -> anyhow::Result<()> {
+    tokio::runtime::Runtime::new().context("no runtime")?.block_on(serve(&settings))
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    tokio::spawn(cancel_on_signal(shutdown.clone()));
+
+    let listener = listen(settings).await?;
+    let address = listener.local_addr()?;
+    let database = Database::open(settings).await?;
+    let steps = store::migrate(database.options()).await?;
+    if steps > 0 {
+        tracing::info!(steps, "the schema was brought up to date");
+    }
+
+    let store = Store::new(&StoreOptions {
+        read_connections: settings.database_connections.get(),
+        ..StoreOptions::new(database.options().clone())
+    });
+    let (writer, writer_task) = Writer::start(store.clone(), writer_options(settings));
+    let engine = Engine::new(engine_options(settings))?;
+    let active = ActiveModules::new();
+    let registry = Arc::new(store.clone());
+    let (modules, watcher) =
+        Modules::start(modules_options(settings), engine.clone(), active.clone(), registry).await?;
+    let watcher = tokio::spawn(watcher.run(shutdown.clone()));
+    let (pipeline, pipeline_tasks) =
+        Pipeline::start(&pipeline_options(settings), &store, &writer, &engine, &active).context("no threads")?;
+    let receipts = tokio::spawn(remove_receipts(store.clone(), settings.receipts_retention_days.get().into()));
+
+    let options = Arc::new(http_options(settings));
+    let router = http::router(Api { pipeline, store: store.clone(), modules, options: options.clone() });
+    tracing::info!(%address, modules = %settings.modules_dir.display(), "ready: http://{address}");
+    http::serve(listener, router, &options, shutdown.clone()).await;
+
+    // What was accepted is answered by now. The router held the last handle of the pipeline, the shards hold writers.
+    tracing::info!("stopping");
+    shutdown.cancel();
+    receipts.abort();
+    drop(writer);
+    pipeline_tasks.ended().await;
+    let _ = writer_task.await;
+    let _ = watcher.await;
+    store.close().await;
+    database.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The database of the log: one that was named, or the host's own.
+pub(super) struct Database {
+    options: PgConnectOptions,
+    cluster: Option<Cluster>,
+}
+
+impl Database {
+    /// Finds the database, and starts it where it is the host's own.
+    pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        if let Some(url) = &settings.database_url {
+            let options = url.expose().parse().context("the database URL can't be read")?;
+            return Ok(Self { options, cluster: None });
+        }
+        let binaries = cluster::locate(settings.pg_bin.as_deref())?;
+        tracing::info!(data_dir = %settings.data_dir.display(), "no DATABASE_URL: running a private PostgreSQL");
+        let cluster = Cluster::start(cluster::Options::new(&settings.data_dir, binaries)).await?;
+        let options = cluster.url().parse().context("the cluster's URL can't be read")?;
+        Ok(Self { options, cluster: Some(cluster) })
+    }
+
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(cluster) = self.cluster {
+            cluster.shutdown().await;
+        }
+    }
+}
+
+/// Takes the address before anything else is started: a second host on it ends here.
+async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let address = settings.listen;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("can't listen on {address} (setting `listen`)"))?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "LISTENING BEYOND THIS MACHINE: Everfold has no credentials yet, whoever reaches this address reads and \
+             writes every tenant; put a proxy that authenticates in front of it"
+        );
+    }
+    Ok(listener)
+}
+
+/// The first signal stops the host in order, the second at once.
+async fn cancel_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("signals can't be caught: the host ends without finishing what it has");
+        return;
+    };
+    let mut next = async || tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} };
+    next().await;
+    shutdown.cancel();
+    next().await;
+    tracing::warn!("stopped at once by a second signal");
+    std::process::exit(130);
+}
+
+async fn remove_receipts(store: Store, days: i64) {
+    let mut turn = tokio::time::interval(RECEIPTS_REMOVAL);
+    loop {
+        turn.tick().await;
+        match store.remove_receipts(OffsetDateTime::now_utc() - time::Duration::days(days)).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, days, "receipts beyond their time were removed"),
+            Err(error) => tracing::warn!(%error, "receipts can't be removed now"),
+        }
+    }
+}
+
+fn writer_options(settings: &Settings) -> WriterOptions {
+    WriterOptions {
+        queue: settings.writer_queue.get(),
+        batch_events: settings.writer_max_events.get(),
+        batch_bytes: settings.writer_max_bytes.get(),
+        ..WriterOptions::default()
+    }
+}
+
+fn engine_options(settings: &Settings) -> EngineOptions {
+    let memory_bytes = settings.guest_memory_limit_bytes.get();
+    let limits = Limits {
+        memory_bytes,
+        // A quarter is left for what one call needs on top.
+        high_water_bytes: memory_bytes / 4 * 3,
+        decide_deadline: Duration::from_millis(settings.guest_decide_ms.get()),
+        apply_deadline: Duration::from_millis(settings.guest_apply_ms.get()),
+        decision_events: settings.max_events_per_append.get(),
+        payload_bytes: settings.max_payload_bytes.get(),
+        ..Limits::default()
+    };
+    EngineOptions { cache_dir: Some(settings.data_dir.join("compiled")), limits, ..EngineOptions::default() }
+}
+
+fn modules_options(settings: &Settings) -> ModulesOptions {
+    ModulesOptions {
+        dir: settings.modules_dir.clone(),
+        poll_interval: Duration::from_millis(settings.modules_poll_ms.get()),
+        mode: match settings.modules_mode {
+            ModulesMode::Auto => UpdateMode::Auto,
+            ModulesMode::Manual => UpdateMode::Manual,
+        },
+    }
+}
+
+fn pipeline_options(settings: &Settings) -> PipelineOptions {
+    PipelineOptions {
+        shards: settings.shards,
+        residents: settings.residents,
+        queue: settings.writer_queue.get(),
+        max_events: settings.max_events_per_append.get(),
+        snapshots: Arc::new(EveryN {
+            default_interval: u32::try_from(settings.snapshot_interval.get()).unwrap_or(u32::MAX),
+        }),
+    }
+}
+
+fn http_options(settings: &Settings) -> HttpOptions {
+    let defaults = HttpOptions::default();
+    HttpOptions {
+        // A raw append has several events in one body.
+        max_body_bytes: settings.max_payload_bytes.get().max(defaults.max_body_bytes),
+        default_timeout: Duration::from_millis(settings.command_timeout_ms.get()),
+        max_timeout: Duration::from_millis(settings.command_timeout_max_ms.get()),
+        shutdown_grace: Duration::from_secs(settings.shutdown_grace_seconds),
+        ..defaults
+    }
+}

@@ -1,0 +1,328 @@
+//! One command: checked, decided on the folded state, applied, appended, answered when that is committed.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::fold::{Kept, milliseconds, state_version};
+use super::shard::Shard;
+use super::{ModuleFault, RequestError, fingerprint};
+use crate::model::{
+    Append, AppendOutcome, Command, EventRef, Executed, Head, Json, NewEvent, Outcome, ReceiptRequest, Rejection,
+    Snapshot,
+};
+use crate::runtime::{
+    ApplyError, CommandCheck, DecideContext, DecideError, Decided, Decision, FoldEvent, FoldMode, GuestFault, Module,
+    Placement,
+};
+use crate::store::{AppendError, Submission, Ticket};
+
+/// Decisions that other hosts' appends may overtake before the caller is told of the conflict.
+const CONFLICTS: usize = 16;
+
+/// Decisions that other guests of the instance may spoil before the caller is told to come back.
+const SPOILT: usize = 4;
+
+/// A decision that was applied to the aggregate: what is to be appended.
+struct Applied {
+    events: Vec<NewEvent>,
+    rejection: Option<Rejection>,
+    snapshot: Option<Snapshot>,
+}
+
+/// Why an attempt to decide gave nothing.
+enum Undecided {
+    For(RequestError),
+    By(GuestFault),
+}
+
+impl From<RequestError> for Undecided {
+    fn from(error: RequestError) -> Self {
+        Self::For(error)
+    }
+}
+
+impl From<GuestFault> for Undecided {
+    fn from(fault: GuestFault) -> Self {
+        Self::By(fault)
+    }
+}
+
+impl Shard {
+    /// Carries a command out.
+    pub(super) async fn command(&self, command: &Command, ticket: &Arc<Ticket>) -> Result<Executed, RequestError> {
+        let receipt = command
+            .idempotency_key
+            .clone()
+            .map(|key| ReceiptRequest { key, fingerprint: fingerprint::of_command(command) });
+        match (self.decide_and_append(command, receipt.as_ref(), ticket).await, &receipt) {
+            (Err(error), Some(receipt)) if is_decided_before_append(&error) => {
+                self.replay_instead(&command.stream, receipt, error, ticket).await
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    async fn decide_and_append(
+        &self,
+        command: &Command,
+        receipt: Option<&ReceiptRequest>,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Executed, RequestError> {
+        let mut actual = crate::model::NO_STREAM;
+        for _ in 0..CONFLICTS {
+            let module = self.module_of(&command.stream.aggregate_type)?;
+            check(&module, command)?;
+            let (kept, decided) = self.decide(command, &module, ticket).await?;
+            match self.append(command, receipt, kept, decided, ticket).await? {
+                Ok(executed) => return Ok(executed),
+                // Another host went on in between: fold what it wrote, and decide again.
+                Err(moved_to) => actual = moved_to,
+            }
+            if !ticket.take_back() {
+                return Err(RequestError::OutcomeUnknown);
+            }
+        }
+        Err(RequestError::Conflict { stream: command.stream.clone(), expected: command.expected, actual })
+    }
+
+    /// The stream's aggregate with the decision applied. A guest that fails is tried once more, alone in a fresh
+    /// instance, and only that counts.
+    async fn decide(
+        &self,
+        command: &Command,
+        module: &Arc<Module>,
+        ticket: &Ticket,
+    ) -> Result<(Kept, Applied), RequestError> {
+        let mut placement = Placement::Shared;
+        for _ in 0..SPOILT {
+            let kept = match self.take(&command.stream) {
+                Some(kept) if placement == Placement::Shared && kept.module.digest() == module.digest() => kept,
+                other => {
+                    if let Some(unfit) = other {
+                        self.release(unfit);
+                    }
+                    self.fold(&command.stream, module, placement, None, ticket).await?
+                }
+            };
+            match self.decide_on(command, &kept) {
+                Ok(decided) => return Ok((kept, decided)),
+                Err(Undecided::For(error)) => {
+                    // Nothing was applied, or the host doesn't trust the aggregate any more: fold it again.
+                    self.release(kept);
+                    return Err(error);
+                }
+                Err(Undecided::By(fault)) => {
+                    self.release(kept);
+                    match fault {
+                        GuestFault::Gone => {}
+                        GuestFault::AnswerInvalid(_) | GuestFault::NoCapacity(_) => return Err(fault.into()),
+                        fault if placement == Placement::Alone => return Err(fault.into()),
+                        _ => placement = Placement::Alone,
+                    }
+                }
+            }
+        }
+        Err(RequestError::Overloaded)
+    }
+
+    /// Decides and applies, without a wait in between.
+    fn decide_on(&self, command: &Command, kept: &Kept) -> Result<Applied, Undecided> {
+        let origin = &command.origin;
+        let context = DecideContext {
+            time: milliseconds(origin.received_at),
+            command_id: origin.command_id,
+            seed: fingerprint::seed(&origin.command_id),
+            actor: origin.actor.as_deref(),
+            stream_id: command.stream.stream_id.as_str(),
+            version: kept.version(),
+            correlation_id: origin.correlation_id.as_deref(),
+        };
+        let mut instances = self.instances();
+        let decision = instances.decide(&kept.resident, &command.name, command.payload.as_str(), &context);
+        let decided = match decision {
+            Ok(Decision::Rejected(rejection)) => {
+                return Ok(Applied { events: Vec::new(), rejection: Some(rejection), snapshot: None });
+            }
+            Ok(Decision::Events(decided)) => decided,
+            Err(DecideError::Fault(fault)) => return Err(fault.into()),
+            Err(DecideError::UnknownCommand) => return Err(unknown_command(&kept.module, command).into()),
+            Err(DecideError::Invalid { message, pointer }) => {
+                return Err(RequestError::Invalid { message, pointer }.into());
+            }
+        };
+        let first = kept.version() + 1;
+        let folded: Vec<FoldEvent<'_>> =
+            decided.iter().zip(first..).map(|(event, version)| fold_event(event, version, context.time)).collect();
+        instances.apply(&kept.resident, &folded, FoldMode::Live).map_err(|error| match error {
+            ApplyError::Fault(fault) => Undecided::By(fault),
+            ApplyError::Refused(refused) => Undecided::For(
+                ModuleFault::AnswerInvalid(format!("it decided an event that it can't apply: {refused}")).into(),
+            ),
+        })?;
+        drop(instances);
+
+        let metadata = Json::of(origin);
+        let events: Vec<NewEvent> = decided
+            .into_iter()
+            .map(|event| NewEvent {
+                event_id: Uuid::now_v7(),
+                event_type: event.event_type,
+                schema_version: event.schema_version,
+                payload: event.payload,
+                metadata: metadata.clone(),
+                // To the millisecond: guests see the time alike now and when the event is folded again.
+                occurred_at: origin.received_at.truncate_to_millisecond(),
+            })
+            .collect();
+        let snapshot = self.due_snapshot(command, kept, &events)?;
+        Ok(Applied { events, rejection: None, snapshot })
+    }
+
+    /// The state as it will be when these events are committed, where a snapshot of it is due.
+    fn due_snapshot(&self, command: &Command, kept: &Kept, events: &[NewEvent]) -> Result<Option<Snapshot>, Undecided> {
+        let Some(last) = events.last() else { return Ok(None) };
+        let aggregate = kept.resident.aggregate().descriptor();
+        let version = kept.version() + events.len() as i64;
+        let aggregate_type = command.stream.aggregate_type.as_str();
+        if !self.strategy.is_due(aggregate_type, aggregate.snapshot_interval, version, kept.snapshot) {
+            return Ok(None);
+        }
+        let state = self.instances().state(&kept.resident)?;
+        Ok(Some(Snapshot {
+            version,
+            event_id: last.event_id,
+            state_version: state_version(&kept.module, &command.stream.aggregate_type),
+            state: state.as_str().as_bytes().to_vec(),
+        }))
+    }
+
+    /// Appends, and keeps the aggregate where it is what is committed. Answers the stream's version where another host
+    /// had gone on.
+    async fn append(
+        &self,
+        command: &Command,
+        receipt: Option<&ReceiptRequest>,
+        kept: Kept,
+        decided: Applied,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Result<Executed, i64>, RequestError> {
+        let Applied { events, rejection, snapshot } = decided;
+        let appended: Vec<(Uuid, String)> =
+            events.iter().map(|event| (event.event_id, event.event_type.clone())).collect();
+        let append = Append {
+            stream: command.stream.clone(),
+            expected: command.expected,
+            base: Some(kept.head),
+            continues: false,
+            receipt: receipt.cloned(),
+            module_digest: Some(kept.module.digest()),
+            events,
+            rejection: rejection.clone(),
+        };
+        let outcome = self.submit(append, ticket).await;
+        if !matches!(outcome, Ok(AppendOutcome::Appended { .. } | AppendOutcome::Confirmed { .. })) {
+            // Events that were applied are not in the log, or the log isn't where the aggregate is.
+            self.release(kept);
+            return match outcome? {
+                AppendOutcome::Replayed(stored) => Ok(Ok(self.replay(&command.stream, stored, ticket).await?)),
+                AppendOutcome::KeyReused => Err(RequestError::KeyReused),
+                AppendOutcome::Stale { actual } => Ok(Err(actual)),
+                AppendOutcome::Conflict { actual } => {
+                    Err(RequestError::Conflict { stream: command.stream.clone(), expected: command.expected, actual })
+                }
+                other => Err(RequestError::Internal(format!("an append alone was answered {other:?}"))),
+            };
+        }
+        let version = kept.version();
+        let outcome = match (outcome?, rejection) {
+            (AppendOutcome::Appended { first_version, first_position }, _) => {
+                self.advance(command, kept, &appended, snapshot);
+                Outcome::Appended(event_refs(appended, first_version, first_position))
+            }
+            (_, Some(rejection)) => {
+                self.keep(&command.stream, kept);
+                Outcome::Rejected { rejection, version }
+            }
+            (_, None) => {
+                self.keep(&command.stream, kept);
+                Outcome::Nothing { version }
+            }
+        };
+        Ok(Ok(Executed { outcome, replayed: false }))
+    }
+
+    /// The aggregate's events are committed: it is the stream's state now.
+    fn advance(&self, command: &Command, mut kept: Kept, appended: &[(Uuid, String)], snapshot: Option<Snapshot>) {
+        if let Some((event_id, _)) = appended.last() {
+            kept.head = Some(Head { version: kept.version() + appended.len() as i64, event_id: *event_id });
+        }
+        if let Some(snapshot) = snapshot {
+            let version = snapshot.version;
+            if self.snapshots.keep(&command.stream, kept.module.digest(), snapshot) {
+                kept.snapshot = Some(version);
+            }
+        }
+        self.keep(&command.stream, kept);
+    }
+
+    /// Hands one append to the writer and waits for its end.
+    pub(super) async fn submit(&self, append: Append, ticket: &Arc<Ticket>) -> Result<AppendOutcome, RequestError> {
+        let answer = self.writer.submit(vec![Submission { append, ticket: ticket.clone() }])?;
+        let reply = answer.await.map_err(|_| AppendError::Unknown)?;
+        Ok(reply.into_iter().next().unwrap_or(Err(AppendError::Unknown))?)
+    }
+}
+
+/// Names and places of events that are committed one after the other.
+pub(super) fn event_refs(events: Vec<(Uuid, String)>, first_version: i64, first_position: i64) -> Vec<EventRef> {
+    events
+        .into_iter()
+        .zip(0..)
+        .map(|((event_id, event_type), place)| EventRef {
+            event_id,
+            event_type,
+            version: first_version + place,
+            position: first_position + place,
+        })
+        .collect()
+}
+
+/// Errors that came up before the append could look for a receipt.
+pub(super) fn is_decided_before_append(error: &RequestError) -> bool {
+    matches!(
+        error,
+        RequestError::UnknownAggregate { .. }
+            | RequestError::UnknownCommand { .. }
+            | RequestError::Invalid { .. }
+            | RequestError::Module(_)
+            | RequestError::UnfoldableEvent { .. }
+    )
+}
+
+fn check(module: &Module, command: &Command) -> Result<(), RequestError> {
+    let aggregate = module.aggregate(&command.stream.aggregate_type);
+    match aggregate.map(|aggregate| aggregate.check_command(&command.name, &command.payload)) {
+        Some(Ok(())) => Ok(()),
+        Some(Err(CommandCheck::Invalid { message, pointer })) => Err(RequestError::Invalid { message, pointer }),
+        Some(Err(CommandCheck::Unknown)) | None => Err(unknown_command(module, command)),
+    }
+}
+
+fn unknown_command(module: &Module, command: &Command) -> RequestError {
+    let aggregate_type = command.stream.aggregate_type.clone();
+    let known = module.aggregate(&aggregate_type).map_or_else(Vec::new, |aggregate| {
+        aggregate.descriptor().commands.iter().map(|command| command.name.clone()).collect()
+    });
+    RequestError::UnknownCommand { aggregate_type, command: command.name.clone(), known }
+}
+
+fn fold_event(event: &Decided, version: i64, occurred_at: i64) -> FoldEvent<'_> {
+    FoldEvent {
+        event_type: &event.event_type,
+        schema_version: event.schema_version,
+        version,
+        occurred_at,
+        payload: event.payload.as_str(),
+    }
+}

@@ -1,0 +1,238 @@
+//! Folding a stream: its snapshot and the events after it, page by page, into an aggregate of the active module.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::RequestError;
+use super::shard::Shard;
+use crate::model::{AggregateType, Head, NO_STREAM, StreamKey};
+use crate::runtime::{
+    ApplyError, FoldEvent, FoldMode, GuestFault, Module, Placement, RefusedEvent, Resident, RestoreError,
+};
+use crate::store::{LoadedStream, TailEvent, Ticket};
+
+/// Events of one page: enough to make the round trip small, few enough to stay in milliseconds of guest time.
+const PAGE: i64 = 500;
+
+/// Folds that other guests of the instance may spoil before the caller is told to come back.
+const ATTEMPTS: usize = 3;
+
+/// A stream's aggregate, folded up to its head.
+pub(super) struct Kept {
+    /// The aggregate.
+    pub(super) resident: Resident,
+    /// Where it lives.
+    pub(super) placement: Placement,
+    /// The module that folded it.
+    pub(super) module: Arc<Module>,
+    /// The last event that is folded in.
+    pub(super) head: Option<Head>,
+    /// Version of the newest snapshot that this host knows of.
+    pub(super) snapshot: Option<i64>,
+}
+
+impl Kept {
+    /// Version of the last event that is folded in; -1 for none.
+    pub(super) fn version(&self) -> i64 {
+        self.head.map_or(NO_STREAM, |head| head.version)
+    }
+}
+
+/// Why one attempt to fold ended.
+enum Spoilt {
+    /// The request has failed.
+    For(RequestError),
+    /// The instance failed under another stream's call: fold again.
+    Again,
+    /// The guest failed under this stream's events.
+    By(GuestFault),
+}
+
+impl From<RequestError> for Spoilt {
+    fn from(error: RequestError) -> Self {
+        Self::For(error)
+    }
+}
+
+impl From<GuestFault> for Spoilt {
+    fn from(fault: GuestFault) -> Self {
+        match fault {
+            GuestFault::Gone => Self::Again,
+            fault => Self::By(fault),
+        }
+    }
+}
+
+impl Shard {
+    /// Folds a stream, all of it or up to a version. An instance that fails costs one more try, alone in a fresh one.
+    pub(super) async fn fold(
+        &self,
+        stream: &StreamKey,
+        module: &Arc<Module>,
+        placement: Placement,
+        up_to: Option<i64>,
+        ticket: &Ticket,
+    ) -> Result<Kept, RequestError> {
+        let mut placement = placement;
+        for _ in 0..ATTEMPTS {
+            match self.fold_once(stream, module, placement, up_to, ticket).await {
+                Ok(kept) => return Ok(kept),
+                Err(Spoilt::For(error)) => return Err(error),
+                Err(Spoilt::Again) => {}
+                Err(Spoilt::By(GuestFault::AnswerInvalid(what))) => {
+                    return Err(GuestFault::AnswerInvalid(what).into());
+                }
+                Err(Spoilt::By(fault)) if placement == Placement::Alone => return Err(fault.into()),
+                Err(Spoilt::By(_)) => placement = Placement::Alone,
+            }
+        }
+        Err(RequestError::Overloaded)
+    }
+
+    async fn fold_once(
+        &self,
+        stream: &StreamKey,
+        module: &Arc<Module>,
+        placement: Placement,
+        up_to: Option<i64>,
+        ticket: &Ticket,
+    ) -> Result<Kept, Spoilt> {
+        let mut page = self.load(stream, module, up_to, ticket).await?;
+        let mut kept = match self.begin(stream, module, placement, &page)? {
+            Some(kept) => kept,
+            None => {
+                // The snapshot is of no use to this module: the whole history is.
+                page = self.load_after(stream, NO_STREAM, up_to, ticket).await?;
+                page.snapshot = None;
+                self.begin(stream, module, placement, &page)?.ok_or(Spoilt::Again)?
+            }
+        };
+        loop {
+            let folded = self.apply_page(&mut kept, &page.events);
+            if let Err(spoilt) = folded {
+                self.release(kept);
+                return Err(spoilt);
+            }
+            if !page.more {
+                return Ok(kept);
+            }
+            page = match self.load_after(stream, kept.version(), up_to, ticket).await {
+                Ok(page) => page,
+                Err(error) => {
+                    self.release(kept);
+                    return Err(error.into());
+                }
+            };
+        }
+    }
+
+    /// The aggregate as the snapshot has it, or before the first event; `None` where the snapshot is unusable.
+    fn begin(
+        &self,
+        stream: &StreamKey,
+        module: &Arc<Module>,
+        placement: Placement,
+        page: &LoadedStream,
+    ) -> Result<Option<Kept>, Spoilt> {
+        let (tenant, aggregate_type) = (&stream.tenant, &stream.aggregate_type);
+        let Some(snapshot) = &page.snapshot else {
+            let resident = self.instances().create(module, tenant, aggregate_type, placement)?;
+            return Ok(Some(Kept { resident, placement, module: module.clone(), head: None, snapshot: None }));
+        };
+        let restored = self.instances().restore(
+            module,
+            tenant,
+            aggregate_type,
+            placement,
+            snapshot.state_version,
+            &snapshot.state,
+        );
+        match restored {
+            Ok(resident) => Ok(Some(Kept {
+                resident,
+                placement,
+                module: module.clone(),
+                head: Some(Head { version: snapshot.version, event_id: snapshot.event_id }),
+                snapshot: Some(snapshot.version),
+            })),
+            Err(RestoreError::Fault(fault)) => Err(fault.into()),
+            Err(unusable) => {
+                tracing::warn!(%stream, reason = %unusable, "a snapshot can't be used: the events are folded instead");
+                Ok(None)
+            }
+        }
+    }
+
+    fn apply_page(&self, kept: &mut Kept, events: &[TailEvent]) -> Result<(), Spoilt> {
+        let folded: Vec<FoldEvent<'_>> = events.iter().map(fold_event).collect();
+        self.instances().apply(&kept.resident, &folded, FoldMode::Replay).map_err(|error| match error {
+            ApplyError::Fault(fault) => fault.into(),
+            ApplyError::Refused(refused) => Spoilt::For(unfoldable(&kept.module, &folded, &refused)),
+        })?;
+        if let Some(last) = events.last() {
+            kept.head = Some(Head { version: last.version, event_id: last.event_id });
+        }
+        Ok(())
+    }
+
+    async fn load(
+        &self,
+        stream: &StreamKey,
+        module: &Arc<Module>,
+        up_to: Option<i64>,
+        ticket: &Ticket,
+    ) -> Result<LoadedStream, RequestError> {
+        let state_version = state_version(module, &stream.aggregate_type);
+        let (store, stream, digest) = (self.store.clone(), stream.clone(), module.digest());
+        let load = async move { store.load_stream(&stream, &digest, state_version, up_to, PAGE).await };
+        self.read(ticket, load).await
+    }
+
+    async fn load_after(
+        &self,
+        stream: &StreamKey,
+        version: i64,
+        up_to: Option<i64>,
+        ticket: &Ticket,
+    ) -> Result<LoadedStream, RequestError> {
+        let (store, stream) = (self.store.clone(), stream.clone());
+        self.read(ticket, async move { store.load_tail(&stream, version, up_to, PAGE).await }).await
+    }
+}
+
+/// The module's number for the shape of an aggregate type's state.
+pub(super) fn state_version(module: &Module, aggregate_type: &AggregateType) -> u32 {
+    module.aggregate(aggregate_type).map_or(0, |aggregate| aggregate.descriptor().state_version)
+}
+
+/// A time as guests see it.
+pub(super) fn milliseconds(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+}
+
+fn fold_event(event: &TailEvent) -> FoldEvent<'_> {
+    FoldEvent {
+        event_type: &event.event_type,
+        schema_version: event.schema_version,
+        version: event.version,
+        occurred_at: milliseconds(event.occurred_at),
+        payload: &event.payload,
+    }
+}
+
+/// History that the module can't take: named event by event, for only its author can mend it.
+fn unfoldable(module: &Module, events: &[FoldEvent<'_>], refused: &RefusedEvent) -> RequestError {
+    let descriptor = module.descriptor();
+    let module = format!("{} {}", descriptor.name, descriptor.version);
+    match events.get(refused.index) {
+        Some(event) => RequestError::UnfoldableEvent {
+            event_type: event.event_type.to_owned(),
+            schema_version: event.schema_version,
+            version: event.version,
+            module,
+            reason: refused.reason.to_string(),
+        },
+        None => RequestError::Internal(format!("{module} refused event {} of {}", refused.index, events.len())),
+    }
+}

@@ -1,0 +1,90 @@
+//! Raw appends: events as they are, in the same order as the stream's commands.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::command::event_refs;
+use super::shard::Shard;
+use super::{RawAppend, RequestError, fingerprint};
+use crate::model::{Append, AppendOutcome, Executed, Json, NewEvent, Outcome, ReceiptRequest};
+use crate::store::Ticket;
+
+impl Shard {
+    /// Appends events that no module decided. Where a module has the aggregate type, it must be able to fold them.
+    pub(super) async fn raw_append(&self, request: &RawAppend, ticket: &Arc<Ticket>) -> Result<Executed, RequestError> {
+        let receipt = request
+            .idempotency_key
+            .clone()
+            .map(|key| ReceiptRequest { key, fingerprint: fingerprint::of_append(request) });
+        if let Err(error) = self.check_foldable(request) {
+            return match &receipt {
+                Some(receipt) => self.replay_instead(&request.stream, receipt, error, ticket).await,
+                None => Err(error),
+            };
+        }
+        let events = new_events(request);
+        let appended: Vec<(Uuid, String)> =
+            events.iter().map(|event| (event.event_id, event.event_type.clone())).collect();
+        let append = Append {
+            stream: request.stream.clone(),
+            expected: request.expected,
+            base: None,
+            continues: false,
+            receipt,
+            module_digest: None,
+            events,
+            rejection: None,
+        };
+        // The aggregate doesn't have these events: the next request folds the stream again.
+        if let Some(kept) = self.take(&request.stream) {
+            self.release(kept);
+        }
+        let outcome = match self.submit(append, ticket).await? {
+            AppendOutcome::Appended { first_version, first_position } => {
+                Outcome::Appended(event_refs(appended, first_version, first_position))
+            }
+            AppendOutcome::Confirmed { version } => Outcome::Nothing { version },
+            AppendOutcome::Replayed(stored) => return self.replay(&request.stream, stored, ticket).await,
+            AppendOutcome::KeyReused => return Err(RequestError::KeyReused),
+            AppendOutcome::Conflict { actual } => {
+                let stream = request.stream.clone();
+                return Err(RequestError::Conflict { stream, expected: request.expected, actual });
+            }
+            other => return Err(RequestError::Internal(format!("a raw append was answered {other:?}"))),
+        };
+        Ok(Executed { outcome, replayed: false })
+    }
+
+    /// An event that the active module doesn't know would make the stream unusable.
+    fn check_foldable(&self, request: &RawAppend) -> Result<(), RequestError> {
+        let Ok(module) = self.module_of(&request.stream.aggregate_type) else { return Ok(()) };
+        let Some(aggregate) = module.aggregate(&request.stream.aggregate_type) else { return Ok(()) };
+        let unknown = request.events.iter().position(|event| !aggregate.reads(&event.event_type, event.schema_version));
+        let Some(place) = unknown else { return Ok(()) };
+        let (event, descriptor) = (&request.events[place], module.descriptor());
+        Err(RequestError::Invalid {
+            message: format!(
+                "the active module {} {} knows no event {:?} in schema version {}",
+                descriptor.name, descriptor.version, event.event_type, event.schema_version
+            ),
+            pointer: format!("/events/{place}/event_type"),
+        })
+    }
+}
+
+fn new_events(request: &RawAppend) -> Vec<NewEvent> {
+    let origin = Json::of(&request.origin);
+    request
+        .events
+        .iter()
+        .map(|event| NewEvent {
+            event_id: event.event_id.unwrap_or_else(Uuid::now_v7),
+            event_type: event.event_type.clone(),
+            schema_version: event.schema_version,
+            payload: event.payload.clone(),
+            metadata: event.metadata.clone().unwrap_or_else(|| origin.clone()),
+            occurred_at: event.occurred_at.unwrap_or(request.origin.received_at),
+        })
+        .collect()
+}

@@ -1,0 +1,67 @@
+//! Answers from receipts: the outcome of an earlier request with the same key.
+
+use super::RequestError;
+use super::shard::Shard;
+use crate::model::{EventRef, Executed, IdempotencyKey, Outcome, ReceiptRequest, StoredOutcome, StreamKey};
+use crate::store::Ticket;
+
+impl Shard {
+    /// A stored outcome as it was answered the first time.
+    pub(super) async fn replay(
+        &self,
+        stream: &StreamKey,
+        stored: StoredOutcome,
+        ticket: &Ticket,
+    ) -> Result<Executed, RequestError> {
+        let outcome = match stored {
+            StoredOutcome::Events { first_version, first_position, count } => {
+                let (store, stream) = (self.store.clone(), stream.clone());
+                let read = async move { store.read_stream(&stream, first_version, count).await };
+                let page = self.read(ticket, read).await?;
+                if page.events.first().map(|event| event.position) != Some(first_position) {
+                    return Err(RequestError::Internal("a receipt names events that the log doesn't have".to_owned()));
+                }
+                Outcome::Appended(page.events.into_iter().map(event_ref).collect())
+            }
+            StoredOutcome::Nothing { version } => Outcome::Nothing { version },
+            StoredOutcome::Rejected { rejection, version } => Outcome::Rejected { rejection, version },
+        };
+        Ok(Executed { outcome, replayed: true })
+    }
+
+    /// What a failed request answers if its key has a receipt: it was carried out before the failure's cause arose,
+    /// such as a module that no longer has the command.
+    pub(super) async fn replay_instead(
+        &self,
+        stream: &StreamKey,
+        receipt: &ReceiptRequest,
+        error: RequestError,
+        ticket: &Ticket,
+    ) -> Result<Executed, RequestError> {
+        match self.stored(stream, &receipt.key, ticket).await {
+            Ok(Some((fingerprint, _))) if fingerprint != receipt.fingerprint => Err(RequestError::KeyReused),
+            Ok(Some((_, stored))) => self.replay(stream, stored, ticket).await,
+            Ok(None) | Err(_) => Err(error),
+        }
+    }
+
+    async fn stored(
+        &self,
+        stream: &StreamKey,
+        key: &IdempotencyKey,
+        ticket: &Ticket,
+    ) -> Result<Option<(Vec<u8>, StoredOutcome)>, RequestError> {
+        let (store, tenant, key) = (self.store.clone(), stream.tenant.clone(), key.clone());
+        let receipt = self.read(ticket, async move { store.receipt(&tenant, &key).await }).await?;
+        Ok(receipt.map(|receipt| (receipt.fingerprint, receipt.outcome)))
+    }
+}
+
+fn event_ref(event: crate::model::RecordedEvent) -> EventRef {
+    EventRef {
+        event_id: event.event_id,
+        event_type: event.event_type,
+        version: event.version,
+        position: event.position,
+    }
+}

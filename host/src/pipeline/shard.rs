@@ -1,0 +1,193 @@
+//! A shard: one thread that handles its streams' requests, each stream's in order, and owns their folded aggregates.
+//!
+//! Every stream with something to do has a lane, a local task that takes its requests one by one. A lane waits for
+//! reads and commits; guests are called in between, and a call never spans a wait. While a lane runs, it alone holds
+//! the stream's aggregate: a stream with an unanswered append is neither evicted nor folded again.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use lru::LruCache;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::LocalSet;
+use tokio::time::timeout_at;
+use tokio_util::task::TaskTracker;
+
+use super::request::Work;
+use super::route::PipelineOptions;
+use super::snapshots::SnapshotKeeper;
+use super::{RequestError, fold::Kept};
+use crate::model::{AggregateType, SnapshotStrategy, StreamKey};
+use crate::runtime::{ActiveModules, Engine, Instances, Module, Placement};
+use crate::store::{Store, StoreError, Ticket, Writer};
+
+/// A request, its caller's claim on it, and its place in the queue.
+pub(super) struct Job {
+    pub(super) work: Work,
+    pub(super) ticket: Arc<Ticket>,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// What a shard works with. Made where the runtime that does the reads is, moved to the shard's thread.
+pub(super) struct Shard {
+    pub(super) store: Store,
+    pub(super) writer: Writer,
+    pub(super) snapshots: SnapshotKeeper,
+    pub(super) strategy: Arc<dyn SnapshotStrategy>,
+    modules: ActiveModules,
+    reads: Handle,
+    instances: RefCell<Instances>,
+    kept: RefCell<LruCache<StreamKey, Kept>>,
+    waiting: RefCell<HashMap<StreamKey, VecDeque<Job>>>,
+    generation: Cell<u64>,
+}
+
+impl Shard {
+    pub(super) fn parts(
+        store: &Store,
+        writer: &Writer,
+        engine: &Engine,
+        modules: &ActiveModules,
+        snapshots: &SnapshotKeeper,
+        options: &PipelineOptions,
+        residents: NonZeroUsize,
+    ) -> Self {
+        Self {
+            store: store.clone(),
+            writer: writer.clone(),
+            snapshots: snapshots.clone(),
+            strategy: options.snapshots.clone(),
+            modules: modules.clone(),
+            reads: Handle::current(),
+            instances: RefCell::new(Instances::new(engine.clone())),
+            kept: RefCell::new(LruCache::new(residents)),
+            waiting: RefCell::default(),
+            generation: Cell::new(0),
+        }
+    }
+
+    /// Runs until the queue is closed and every request answered.
+    pub(super) fn run(self, mut queue: mpsc::UnboundedReceiver<Job>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime with only a clock needs nothing of the system");
+        let shard = Rc::new(self);
+        let lanes = TaskTracker::new();
+        LocalSet::new().block_on(&runtime, async {
+            while let Some(job) = queue.recv().await {
+                let stream = job.work.stream().clone();
+                if let Some(queued) = shard.waiting.borrow_mut().get_mut(&stream) {
+                    queued.push_back(job);
+                    continue;
+                }
+                shard.waiting.borrow_mut().insert(stream.clone(), VecDeque::new());
+                lanes.spawn_local(Rc::clone(&shard).lane(stream, job));
+            }
+            lanes.close();
+            lanes.wait().await;
+        });
+    }
+
+    /// Takes a stream's requests until there are none.
+    async fn lane(self: Rc<Self>, stream: StreamKey, first: Job) {
+        let mut job = first;
+        loop {
+            self.handle(job).await;
+            let mut waiting = self.waiting.borrow_mut();
+            match waiting.get_mut(&stream).and_then(VecDeque::pop_front) {
+                Some(next) => job = next,
+                None => {
+                    waiting.remove(&stream);
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn handle(&self, job: Job) {
+        let ticket = &job.ticket;
+        // A caller that is gone misses nothing: what was committed is in the log.
+        match job.work {
+            Work::Command(command, reply) => {
+                let _ = reply.send(in_time(ticket, self.command(&command, ticket)).await);
+            }
+            Work::Append(append, reply) => {
+                let _ = reply.send(in_time(ticket, self.raw_append(&append, ticket)).await);
+            }
+            Work::State(query, reply) => {
+                let _ = reply.send(in_time(ticket, self.state(&query, ticket)).await);
+            }
+        }
+    }
+
+    /// The guests' instances. Not to be held across a wait.
+    pub(super) fn instances(&self) -> RefMut<'_, Instances> {
+        self.instances.borrow_mut()
+    }
+
+    /// Takes a stream's aggregate, if it is kept.
+    pub(super) fn take(&self, stream: &StreamKey) -> Option<Kept> {
+        self.kept.borrow_mut().pop(stream)
+    }
+
+    /// Keeps a stream's aggregate for its next request; the least recently used one goes. One that has an instance of
+    /// its own goes at once.
+    pub(super) fn keep(&self, stream: &StreamKey, kept: Kept) {
+        if kept.placement == Placement::Alone {
+            return self.release(kept);
+        }
+        if let Some((_, evicted)) = self.kept.borrow_mut().push(stream.clone(), kept) {
+            self.release(evicted);
+        }
+    }
+
+    /// Frees an aggregate.
+    pub(super) fn release(&self, kept: Kept) {
+        self.instances().release(kept.resident);
+    }
+
+    /// The active module of an aggregate type, as of this moment.
+    pub(super) fn module_of(&self, aggregate_type: &AggregateType) -> Result<Arc<Module>, RequestError> {
+        let generation = self.modules.current();
+        if self.generation.replace(generation.id()) != generation.id() {
+            // Instances of modules that are gone would only hold memory.
+            self.instances().retain_modules(|digest| generation.holds(digest));
+        }
+        generation.module_of(aggregate_type).cloned().ok_or_else(|| {
+            let mut known: Vec<String> = generation
+                .modules()
+                .iter()
+                .flat_map(|module| module.aggregate_types())
+                .map(ToString::to_string)
+                .collect();
+            known.sort();
+            RequestError::UnknownAggregate { aggregate_type: aggregate_type.clone(), known }
+        })
+    }
+
+    /// Waits for a read, which the host's main runtime does: a shard that is inside a guest would keep its connection
+    /// waiting.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        ticket: &Ticket,
+        read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, RequestError> {
+        let mut read = self.reads.spawn(read);
+        match timeout_at(ticket.deadline(), &mut read).await {
+            Ok(Ok(done)) => Ok(done?),
+            Ok(Err(failed)) => Err(RequestError::Internal(format!("a read failed: {failed}"))),
+            Err(_) => {
+                read.abort();
+                Err(RequestError::Deadline)
+            }
+        }
+    }
+}
+
+/// Begins only what its caller still waits for.
+async fn in_time<T>(ticket: &Ticket, work: impl Future<Output = Result<T, RequestError>>) -> Result<T, RequestError> {
+    if ticket.is_over() { Err(RequestError::Deadline) } else { work.await }
+}

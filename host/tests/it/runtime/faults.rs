@@ -1,0 +1,78 @@
+//! What a bad guest costs: its own call, at most its instance, never another one.
+
+use everfold::runtime::{ApplyError, DecideError, Decision, FoldMode, GuestFault, Placement};
+
+use super::{Shard, history};
+
+/// Makes a bad decision beside a good resident, and answers how it failed; afterwards both must be gone if `all_gone`.
+fn fault_of(command: &str, all_gone: bool) -> GuestFault {
+    let mut shard = Shard::unruly();
+    let good = shard.create("t", Placement::Shared);
+    let elsewhere = shard.create("other", Placement::Shared);
+    let bad = shard.create("t", Placement::Shared);
+    let Err(DecideError::Fault(fault)) = shard.decide(&bad, command, "{}") else { panic!("{command} went well") };
+
+    let others = shard.instances.state(&good).map(drop);
+    assert_eq!(others, if all_gone { Err(GuestFault::Gone) } else { Ok(()) }, "{command}");
+    shard.instances.state(&elsewhere).unwrap();
+    let again = shard.create("t", Placement::Shared);
+    assert!(matches!(shard.decide(&again, "Ok", "{}"), Ok(Decision::Events(events)) if events.len() == 1));
+    for resident in [good, bad, again, elsewhere] {
+        shard.instances.release(resident);
+    }
+    fault
+}
+
+#[test]
+fn a_trap_costs_its_instance() {
+    assert!(matches!(fault_of("Trap", true), GuestFault::Trapped(_)));
+    assert!(matches!(fault_of("Overflow", true), GuestFault::Trapped(_)));
+}
+
+#[test]
+fn a_guest_that_loops_is_stopped() {
+    assert_eq!(fault_of("Loop", true), GuestFault::Deadline);
+}
+
+#[test]
+fn a_guest_that_eats_memory_is_stopped_with_the_reason() {
+    let GuestFault::Memory(reason) = fault_of("EatMemory", true) else { panic!("another fault") };
+    assert!(reason.contains("at most 67108864 are allowed"), "{reason}");
+}
+
+#[test]
+fn an_answer_without_sense_costs_nothing() {
+    for command in ["Garbage", "Undeclared"] {
+        assert!(matches!(fault_of(command, false), GuestFault::AnswerInvalid(_)), "{command}");
+    }
+}
+
+#[test]
+fn an_answer_without_measure_is_not_read() {
+    for command in ["HugeAnswer", "ManyEvents"] {
+        let fault = fault_of(command, true);
+        assert!(matches!(fault, GuestFault::AnswerInvalid(_) | GuestFault::Memory(_)), "{command}: {fault}");
+    }
+}
+
+#[test]
+fn a_trap_alone_costs_nobody_else() {
+    let mut shard = Shard::unruly();
+    let good = shard.create("t", Placement::Shared);
+    let bad = shard.create("t", Placement::Alone);
+    assert!(matches!(shard.decide(&bad, "Trap", "{}"), Err(DecideError::Fault(GuestFault::Trapped(_)))));
+    shard.instances.state(&good).unwrap();
+}
+
+#[test]
+fn poisoned_history_fails_its_fold() {
+    let mut shard = Shard::unruly();
+    for (event_type, fault) in [("Poison", None), ("Quicksand", Some(GuestFault::Deadline))] {
+        let resident = shard.create("t", Placement::Alone);
+        let events = [history("Fine", 1, "{}"), history(event_type, 1, "{}")];
+        let Err(ApplyError::Fault(found)) = shard.instances.apply(&resident, &events, FoldMode::Replay) else {
+            panic!("{event_type} was applied")
+        };
+        assert!(fault.is_none_or(|fault| fault == found), "{event_type}: {found}");
+    }
+}
