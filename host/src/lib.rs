@@ -5,7 +5,6 @@
 pub mod cluster;
 pub mod config;
 pub mod model;
-pub mod pipeline;
 pub mod runtime;
 pub mod store;
 pub mod telemetry;
