@@ -297,7 +297,7 @@ impl WriterTask {
                     for chain in parts.into_iter().flat_map(|part| part.into_iter().rev()) {
                         self.put_back(chain);
                     }
-                    settle(&self.store, &identity, &mut part, self.options.reconnect_pause).await;
+                    settle(&self.store, &identity, &mut part, &self.options).await;
                     for chain in part.into_iter().rev() {
                         self.put_back(chain);
                     }
