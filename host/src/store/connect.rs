@@ -72,7 +72,7 @@ impl Store {
     /// Whether PostgreSQL answers, and holds the tables that this host was built for.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where it doesn't answer, [`StoreError::Failed`] where the tables are missing.
+    /// [`StoreError::Unavailable`] where it doesn't answer, [`StoreError::Corrupt`] where tables are missing.
     pub async fn ping(&self) -> Result<(), StoreError> {
         super::schema_is_current(&self.pool).await
     }
