@@ -159,6 +159,9 @@ async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Erro
                             AND pg_has_role(current_user, oid, 'MEMBER')) THEN
                      SET SESSION ROLE everfold_runtime;
                  END IF;
+             EXCEPTION
+                 -- Since PostgreSQL 16 not every member of a role may take it.
+                 WHEN insufficient_privilege THEN NULL;
              END $$;",
         )
         .await?;

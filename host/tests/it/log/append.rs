@@ -30,7 +30,7 @@ async fn a_demand_is_met_or_answered_with_the_actual_version() {
             let head = log.head(&stream).await.map_or(-1, |head| head.version);
             match conflict {
                 Some(conflict) => {
-                    assert_eq!((outcome, head), (conflict, version - 1), "{expected}: nothing is written")
+                    assert_eq!((outcome, head), (conflict, version - 1), "{expected}: nothing is written");
                 }
                 None => {
                     assert_eq!((outcome, head), (appended(version, position), version), "{expected}");

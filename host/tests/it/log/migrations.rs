@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use everfold::store::{MigrateError, Store, StoreError, StoreOptions, WriterOptions, migrate};
+use everfold::store::{AppendError, MigrateError, Store, StoreError, StoreOptions, WriterOptions, migrate};
 use sqlx::{ConnectOptions, Executor};
 
 use super::{answer, append, appended, host, number, receipt, stream, submit};
@@ -120,4 +120,21 @@ async fn owner_refusal(options: &sqlx::postgres::PgConnectOptions) -> String {
     let mut owner = options.connect().await.unwrap();
     let error = owner.execute("DELETE FROM everfold.event_store").await.unwrap_err();
     error.as_database_error().unwrap().code().unwrap().into_owned()
+}
+
+#[tokio::test]
+async fn a_login_that_may_make_roles_gives_its_hosts_the_runtime_role() {
+    let database = TestDatabase::create("").await;
+    let mut superuser = database.options().connect().await.unwrap();
+    superuser.execute("CREATE ROLE maker LOGIN NOSUPERUSER CREATEROLE").await.unwrap();
+    let own = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO maker', current_database()); END $$";
+    superuser.execute(own).await.unwrap();
+    let options = database.options().username("maker");
+    migrate(&options).await.unwrap();
+    superuser.execute("REVOKE EXECUTE ON FUNCTION everfold.append_batch_v1 FROM everfold_runtime").await.unwrap();
+    let (_, writer) = host(&options, WriterOptions::default());
+    let outcome = answer(submit(&writer, vec![append(&stream("s"), 1)])).await.remove(0);
+    assert!(matches!(outcome, Err(AppendError::Unavailable(_))), "the owner's right was used: {outcome:?}");
+    superuser.execute("GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO everfold_runtime").await.unwrap();
+    assert_eq!(answer(submit(&writer, vec![append(&stream("s"), 1)])).await, [Ok(appended(0, 1))]);
 }
