@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics where it stands")]
 
 mod cluster;
+mod guarantees;
 mod http_commands;
 mod http_operations;
 mod http_reads;
+mod log;
 mod modules;
 mod runtime;
-mod log;
 mod support;
