@@ -1,11 +1,18 @@
 //! What Everfold promises, shown on whole hosts: over HTTP, with compiled modules, on a PostgreSQL that may fail.
 
+mod bad_guests;
 mod concurrency;
+mod history;
 mod idempotency;
+mod outages;
+mod overload;
+mod restarts;
 mod snapshots;
+mod swaps;
 mod tenants;
 mod truth;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -36,6 +43,18 @@ fn amount(amount: u64) -> String {
     json!({ "amount": amount }).to_string()
 }
 
+/// The body of a `Note` of the counter.
+fn note(text: &str) -> String {
+    json!({ "text": text }).to_string()
+}
+
+/// How often each note is in the log.
+async fn notes(connection: &mut PgConnection) -> HashMap<String, i64> {
+    let sql = "SELECT payload->>'text', count(*) FROM everfold.event_store WHERE event_type = 'Noted' GROUP BY 1";
+    let rows = connection.fetch_all(sql).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
 /// The committed state of a stream, given as `type/id`.
 async fn state(host: &Client, stream: &str) -> Value {
     host.get(&format!("/v1/aggregates/{stream}")).await.ok()["state"].take()
@@ -51,11 +70,6 @@ async fn log(host: &Client) -> Vec<Value> {
 /// A connection of the database's owner.
 async fn owner(database: &TestDatabase) -> PgConnection {
     database.options().connect().await.unwrap()
-}
-
-/// A number that a statement answers.
-async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
-    connection.fetch_one(sql).await.unwrap().get(0)
 }
 
 /// Waits until a statement that asks for a truth answers so.

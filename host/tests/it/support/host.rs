@@ -184,18 +184,24 @@ impl Answer {
         }
     }
 
+    /// The body, whatever the status is.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
     /// The body of a request that went well.
     #[track_caller]
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
-        serde_json::from_str(&self.text).unwrap()
+        self.json()
     }
 
     /// The problem, which must have this status and code.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.content_type, "application/problem+json", "{}", self.text);
-        let problem: Value = serde_json::from_str(&self.text).unwrap();
+        let problem = self.json();
         assert_eq!((self.status, &problem["code"]), (status, &code.into()), "{problem}");
         problem
     }
