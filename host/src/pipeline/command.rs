@@ -17,8 +17,9 @@ use crate::runtime::{
 };
 use crate::store::{AppendError, Submission, Ticket};
 
-/// Decisions that other hosts' appends may overtake before the caller is told of the conflict.
-const CONFLICTS: usize = 16;
+/// Decisions that other hosts' appends may overtake before the caller is told to come back. A host that has the stream
+/// in memory overtakes one that must fold first, time after time while it is busy with it: tens of attempts do happen.
+const CONFLICTS: usize = 500;
 
 /// Decisions that other guests of the instance may spoil before the caller is told to come back.
 const SPOILT: usize = 4;
@@ -69,21 +70,19 @@ impl Shard {
         receipt: Option<&ReceiptRequest>,
         ticket: &Arc<Ticket>,
     ) -> Result<Executed, RequestError> {
-        let mut actual = crate::model::NO_STREAM;
         for _ in 0..CONFLICTS {
             let module = self.module_of(&command.stream.aggregate_type)?;
             check(&module, command)?;
             let (kept, decided) = self.decide(command, &module, ticket).await?;
-            match self.append(command, receipt, kept, decided, ticket).await? {
-                Ok(executed) => return Ok(executed),
-                // Another host went on in between: fold what it wrote, and decide again.
-                Err(moved_to) => actual = moved_to,
+            if let Some(executed) = self.append(command, receipt, kept, decided, ticket).await? {
+                return Ok(executed);
             }
+            // Another host went on in between: fold what it wrote, and decide again.
             if !ticket.take_back() {
                 return Err(RequestError::OutcomeUnknown);
             }
         }
-        Err(RequestError::Conflict { stream: command.stream.clone(), expected: command.expected, actual })
+        Err(RequestError::Overloaded)
     }
 
     /// The stream's aggregate with the decision applied. A guest that fails is tried once more, alone in a fresh
@@ -197,8 +196,8 @@ impl Shard {
         }))
     }
 
-    /// Appends, and keeps the aggregate where it is what is committed. Answers the stream's version where another host
-    /// had gone on.
+    /// Appends, and keeps the aggregate where it is what is committed. `None` where another host had gone on, so that
+    /// the decision counts for nothing.
     async fn append(
         &self,
         command: &Command,
@@ -206,7 +205,7 @@ impl Shard {
         kept: Kept,
         decided: Applied,
         ticket: &Arc<Ticket>,
-    ) -> Result<Result<Executed, i64>, RequestError> {
+    ) -> Result<Option<Executed>, RequestError> {
         let Applied { events, rejection, snapshot } = decided;
         let appended: Vec<(Uuid, String)> =
             events.iter().map(|event| (event.event_id, event.event_type.clone())).collect();
@@ -225,9 +224,9 @@ impl Shard {
             // Events that were applied are not in the log, or the log isn't where the aggregate is.
             self.release(kept);
             return match outcome? {
-                AppendOutcome::Replayed(stored) => Ok(Ok(self.replay(&command.stream, stored, ticket).await?)),
+                AppendOutcome::Replayed(stored) => Ok(Some(self.replay(&command.stream, stored, ticket).await?)),
                 AppendOutcome::KeyReused => Err(RequestError::KeyReused),
-                AppendOutcome::Stale { actual } => Ok(Err(actual)),
+                AppendOutcome::Stale { .. } => Ok(None),
                 AppendOutcome::Conflict { actual } => {
                     Err(RequestError::Conflict { stream: command.stream.clone(), expected: command.expected, actual })
                 }
@@ -249,7 +248,7 @@ impl Shard {
                 Outcome::Nothing { version }
             }
         };
-        Ok(Ok(Executed { outcome, replayed: false }))
+        Ok(Some(Executed { outcome, replayed: false }))
     }
 
     /// The aggregate's events are committed: it is the stream's state now.

@@ -9,14 +9,13 @@ use super::{add, log, state, two_hosts};
 use crate::support::host::TestHost;
 
 const CLIENTS: usize = 16;
-const COMMANDS: usize = 25;
-const STREAMS: usize = 4;
+const COMMANDS: usize = 50;
 
 /// One client's commands, one after the other, on all streams in turn; answers the ids of their events.
-async fn client(number: usize, host: &TestHost) -> Vec<Value> {
+async fn client(number: usize, streams: usize, host: &TestHost) -> Vec<Value> {
     let mut appended = Vec::new();
     for n in 0..COMMANDS {
-        let stream = format!("counter/{}", (number + n) % STREAMS);
+        let stream = format!("counter/{}", (number + n) % streams);
         let answer = host.command(&stream, "Add", &add(1), &[]).await.ok();
         appended.extend(answer["events"].as_array().unwrap().iter().map(|event| event["event_id"].clone()));
     }
@@ -25,8 +24,17 @@ async fn client(number: usize, host: &TestHost) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_two_hosts_lose_and_repeat_nothing() {
+    load(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_two_hosts_fight_over_refuses_nobody() {
+    load(1).await;
+}
+
+async fn load(streams: usize) {
     let (_database, a, b) = two_hosts(&["counter"]).await;
-    let clients = (0..CLIENTS).map(|number| client(number, if number % 2 == 0 { &a } else { &b }));
+    let clients = (0..CLIENTS).map(|number| client(number, streams, if number % 2 == 0 { &a } else { &b }));
     let acknowledged: Vec<Value> = join_all(clients).await.into_iter().flatten().collect();
     assert_eq!(acknowledged.len(), CLIENTS * COMMANDS);
 
@@ -41,7 +49,7 @@ async fn clients_of_two_hosts_lose_and_repeat_nothing() {
         let stream = event["stream_id"].as_str().unwrap();
         versions.entry(stream).or_default().push(event["version"].as_u64().unwrap() as usize);
     }
-    assert_eq!(versions.len(), STREAMS);
+    assert_eq!(versions.len(), streams);
     for (stream, versions) in versions {
         assert!(versions.iter().copied().eq(0..versions.len()), "{stream}: {versions:?}");
         for host in [&a, &b] {
