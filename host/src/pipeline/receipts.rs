@@ -17,7 +17,11 @@ impl Shard {
             StoredOutcome::Events { first_version, first_position, count } => {
                 let (store, stream) = (self.store.clone(), stream.clone());
                 let read = async move { store.read_stream(&stream, first_version, count).await };
-                let page = self.read(ticket, read).await?;
+                let page = self.read(ticket, read).await.map_err(|error| match error {
+                    // It was carried out, though that can't be told in full: no answer may say otherwise.
+                    RequestError::Deadline | RequestError::Unavailable => RequestError::OutcomeUnknown,
+                    error => error,
+                })?;
                 if page.events.first().map(|event| event.position) != Some(first_position) {
                     return Err(RequestError::Internal("a receipt names events that the log doesn't have".to_owned()));
                 }
@@ -41,7 +45,9 @@ impl Shard {
         match self.stored(stream, &receipt.key, ticket).await {
             Ok(Some((fingerprint, _))) if fingerprint != receipt.fingerprint => Err(RequestError::KeyReused),
             Ok(Some((_, stored))) => self.replay(stream, stored, ticket).await,
-            Ok(None) | Err(_) => Err(error),
+            Ok(None) => Err(error),
+            // Without a look at the receipt nobody knows that it wasn't carried out.
+            Err(unread) => Err(unread),
         }
     }
 

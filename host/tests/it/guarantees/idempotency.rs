@@ -1,11 +1,12 @@
 //! One key, one result: repeated, raced, late, after the domain or the module has changed its mind.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
+use sqlx::Executor;
 
-use super::{OPEN, add, amount, log, state, two_hosts};
+use super::{OPEN, add, amount, log, owner, state, two_hosts, until};
 use crate::support::guests::wasm;
-use crate::support::host::{Answer, Client, TestHost};
+use crate::support::host::{Answer, Client, READ_CONNECTIONS, TestHost};
 use crate::support::postgres::TestDatabase;
 
 async fn send(host: &Client, stream: &str, name: &str, body: &str, key: &str) -> Answer {
@@ -99,4 +100,26 @@ async fn a_command_that_no_module_takes_any_more_keeps_its_answer() {
         send(host, "counter/c", "Double", "", "new").await.problem(404, code);
     }
     assert_eq!(state(&older, "counter/c").await, json!({"total": 8, "note": null}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_cannot_be_told_is_not_denied() {
+    let database = TestDatabase::new().await;
+    let host = TestHost::start(&database, &["counter"]).await;
+    let first = send(&host, "counter/c", "Add", &add(1), "k").await.ok();
+    // Reads of events stand still, appends and receipts don't; the reads take all connections that there are.
+    let (mut owner, mut lookout) = (owner(&database).await, owner(&database).await);
+    owner.execute("BEGIN; LOCK TABLE everfold.modules IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let reads = join_all((0..READ_CONNECTIONS).map(|_| host.get("/v1/streams/counter/c/events")));
+    let repeat = async {
+        let all_wait = format!(
+            "SELECT count(*) = {READ_CONNECTIONS} FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'everfold-reader' AND wait_event_type = 'Lock'"
+        );
+        until(&mut lookout, "the reads stand still", &all_wait).await;
+        send(&host, "counter/c", "Add", &add(1), "k").await.problem(504, "outcome-unknown");
+        owner.execute("COMMIT").await.unwrap();
+    };
+    join(reads, repeat).await;
+    assert_replayed(&first, &send(&host, "counter/c", "Add", &add(1), "k").await);
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
-use sqlx::{ConnectOptions, Executor, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 use tokio::time::Instant;
 
 use crate::support::host::{Client, TestHost};
@@ -73,9 +73,9 @@ async fn owner(database: &TestDatabase) -> PgConnection {
 }
 
 /// Waits until a statement that asks for a truth answers so.
-async fn until(connection: &mut PgConnection, what: &str, sql: &'static str) {
+async fn until(connection: &mut PgConnection, what: &str, sql: &str) {
     let deadline = Instant::now() + SOON;
-    while connection.fetch_one(sql).await.unwrap().get::<Option<bool>, _>(0) != Some(true) {
+    while connection.fetch_one(AssertSqlSafe(sql)).await.unwrap().get::<Option<bool>, _>(0) != Some(true) {
         assert!(Instant::now() < deadline, "{what} didn't happen");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -120,9 +120,12 @@ async fn a_database_that_is_away_is_said_so_until_it_is_back() {
     for stream in [0, 1, 9] {
         is_away(&remote.note(stream, "away", "500").await);
     }
-    let timeout = [("everfold-timeout", "500")];
+    let timeout = [("everfold-timeout", "500"), ("idempotency-key", "dance")];
+    host.command("counter/5", "Dance", "", &timeout[..1]).await.problem(404, "unknown-command");
+    // It may have been one when the key was first used.
+    is_away(&host.command("counter/5", "Dance", "", &timeout).await);
     for path in ["/v1/aggregates/counter/1", "/v1/streams/counter/1/events", "/v1/events", "/v1/streams"] {
-        is_away(&host.send(Method::GET, path, &timeout, "").await);
+        is_away(&host.send(Method::GET, path, &timeout[..1], "").await);
     }
     host.get("/readyz").await.problem(503, "not-ready");
     host.get("/healthz").await.ok();

@@ -22,6 +22,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::guests::{engine, wasm};
 use super::postgres::TestDatabase;
 
+/// Connections to PostgreSQL that a host has beside its writer's.
+pub(crate) const READ_CONNECTIONS: u32 = 4;
+
 /// A host that ends with the test.
 pub(crate) struct TestHost {
     client: Client,
@@ -79,7 +82,8 @@ impl TestHost {
             std::fs::write(modules_dir.path().join(format!("{name}.wasm")), wasm(name)).unwrap();
         }
         let (engine, active, shutdown) = (engine(), ActiveModules::new(), CancellationToken::new());
-        let store = Store::new(&StoreOptions { read_connections: 4, ..StoreOptions::new(setup.connect) });
+        let store =
+            Store::new(&StoreOptions { read_connections: READ_CONNECTIONS, ..StoreOptions::new(setup.connect) });
         let (writer, _) = Writer::start(store.clone(), setup.writer);
         let registry = Arc::new(store.clone());
         let watched = Modules::start(modules_options(modules_dir.path()), engine.clone(), active.clone(), registry);
