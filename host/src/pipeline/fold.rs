@@ -79,12 +79,11 @@ impl Shard {
             match self.fold_once(stream, module, placement, up_to, ticket).await {
                 Ok(kept) => return Ok(kept),
                 Err(Spoilt::For(error)) => return Err(error),
-                Err(Spoilt::Again) => {}
                 Err(Spoilt::By(GuestFault::AnswerInvalid(what))) => {
                     return Err(GuestFault::AnswerInvalid(what).into());
                 }
                 Err(Spoilt::By(fault)) if placement == Placement::Alone => return Err(fault.into()),
-                Err(Spoilt::By(_)) => placement = Placement::Alone,
+                Err(Spoilt::Again | Spoilt::By(_)) => placement = Placement::Alone,
             }
         }
         Err(RequestError::Overloaded)
@@ -156,7 +155,10 @@ impl Shard {
                 head: Some(Head { version: snapshot.version, event_id: snapshot.event_id }),
                 snapshot: Some(snapshot.version),
             })),
-            Err(RestoreError::Fault(fault)) => Err(fault.into()),
+            // Alone it wasn't another stream's fault: the snapshot is what the module fails on.
+            Err(RestoreError::Fault(fault)) if placement == Placement::Shared || is_of_host(&fault) => {
+                Err(fault.into())
+            }
             Err(unusable) => {
                 tracing::warn!(%stream, reason = %unusable, "a snapshot can't be used: the events are folded instead");
                 Ok(None)
@@ -199,6 +201,11 @@ impl Shard {
         let (store, stream) = (self.store.clone(), stream.clone());
         self.read(ticket, async move { store.load_tail(&stream, version, up_to, PAGE).await }).await
     }
+}
+
+/// Whether the host took the instance away, or had none.
+fn is_of_host(fault: &GuestFault) -> bool {
+    matches!(fault, GuestFault::Gone | GuestFault::NoCapacity(_))
 }
 
 /// The module's number for the shape of an aggregate type's state.

@@ -85,6 +85,10 @@ async fn a_snapshot_that_the_module_cannot_read_is_passed_over() {
     let mut counted = Counted::new().await;
     counted.change(r#"UPDATE everfold.snapshots SET state = '{"sum":"?"}'"#).await;
     assert_eq!(counted.total_afresh("counter").await, 25);
+    // More than a guest's memory: it doesn't refuse this one, it fails.
+    let huge = r#"json_build_object('total', 1, 'note', repeat('x', 60000000))"#;
+    counted.change(&format!("UPDATE everfold.snapshots SET state = {huge}")).await;
+    assert_eq!(counted.total_afresh("counter").await, 25);
 }
 
 #[tokio::test(flavor = "multi_thread")]
