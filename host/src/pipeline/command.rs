@@ -174,26 +174,30 @@ impl Shard {
                 occurred_at: origin.received_at.truncate_to_millisecond(),
             })
             .collect();
-        let snapshot = self.due_snapshot(command, kept, &events)?;
+        let snapshot = self.due_snapshot(command, kept, &events);
         Ok(Applied { events, rejection: None, snapshot })
     }
 
-    /// The state as it will be when these events are committed, where a snapshot of it is due.
-    fn due_snapshot(&self, command: &Command, kept: &Kept, events: &[NewEvent]) -> Result<Option<Snapshot>, Undecided> {
-        let Some(last) = events.last() else { return Ok(None) };
+    /// The state as it will be when these events are committed, where a snapshot of it is due. A module that can't tell
+    /// its state costs the snapshot, never the command.
+    fn due_snapshot(&self, command: &Command, kept: &Kept, events: &[NewEvent]) -> Option<Snapshot> {
+        let last = events.last()?;
         let aggregate = kept.resident.aggregate().descriptor();
         let version = kept.version() + events.len() as i64;
         let aggregate_type = command.stream.aggregate_type.as_str();
         if !self.strategy.is_due(aggregate_type, aggregate.snapshot_interval, version, kept.snapshot) {
-            return Ok(None);
+            return None;
         }
-        let state = self.instances().state(&kept.resident)?;
-        Ok(Some(Snapshot {
+        let stream = &command.stream;
+        let warn =
+            |fault: &GuestFault| tracing::warn!(%stream, %fault, "no snapshot: the module doesn't tell the state");
+        let state = self.instances().state(&kept.resident).inspect_err(warn).ok()?;
+        Some(Snapshot {
             version,
             event_id: last.event_id,
             state_version: state_version(&kept.module, &command.stream.aggregate_type),
             state: state.as_str().as_bytes().to_vec(),
-        }))
+        })
     }
 
     /// Appends, and keeps the aggregate where it is what is committed. `None` where another host had gone on, so that
