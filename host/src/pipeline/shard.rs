@@ -93,18 +93,13 @@ impl Shard {
 
     /// Takes a stream's requests until there are none.
     async fn lane(self: Rc<Self>, stream: StreamKey, first: Job) {
-        let mut job = first;
-        loop {
+        let end = LaneEnd { shard: &self, stream: &stream };
+        let mut next = Some(first);
+        while let Some(job) = next {
             self.handle(job).await;
-            let mut waiting = self.waiting.borrow_mut();
-            match waiting.get_mut(&stream).and_then(VecDeque::pop_front) {
-                Some(next) => job = next,
-                None => {
-                    waiting.remove(&stream);
-                    return;
-                }
-            }
+            next = self.waiting.borrow_mut().get_mut(&stream).and_then(VecDeque::pop_front);
         }
+        drop(end);
     }
 
     async fn handle(&self, job: Job) {
@@ -184,6 +179,18 @@ impl Shard {
                 Err(RequestError::Deadline)
             }
         }
+    }
+}
+
+/// Ends a lane, also where it panics: else the stream's next requests would queue for nobody.
+struct LaneEnd<'a> {
+    shard: &'a Shard,
+    stream: &'a StreamKey,
+}
+
+impl Drop for LaneEnd<'_> {
+    fn drop(&mut self) {
+        self.shard.waiting.borrow_mut().remove(self.stream);
     }
 }
 
