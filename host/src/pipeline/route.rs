@@ -3,10 +3,11 @@
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::request::{Reply, Work};
 use super::shard::{Job, Shard};
@@ -15,6 +16,9 @@ use super::{RawAppend, RequestError, StateQuery, StateView};
 use crate::model::{Command, Executed, SnapshotStrategy, StreamKey};
 use crate::runtime::{ActiveModules, Engine};
 use crate::store::{Store, Ticket, Writer};
+
+/// How long the host's end may wait for snapshots to be written.
+const SNAPSHOTS_GRACE: Duration = Duration::from_secs(2);
 
 /// How the pipeline is sized.
 #[derive(Clone)]
@@ -56,7 +60,11 @@ impl PipelineTasks {
         if !joined.await.unwrap_or(false) {
             tracing::error!("a shard ended with a panic");
         }
-        let _ = self.keeper.await;
+        // A database that is away doesn't keep the host from ending: snapshots are disposable.
+        let keeper = self.keeper.abort_handle();
+        if timeout(SNAPSHOTS_GRACE, self.keeper).await.is_err() {
+            keeper.abort();
+        }
     }
 }
 
