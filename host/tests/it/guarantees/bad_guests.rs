@@ -1,9 +1,10 @@
 //! Modules that misbehave fail their own commands, with a stable code, and nothing else.
 
-use futures_util::StreamExt;
-use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::{OPEN, log, state};
 use crate::support::host::TestHost;
@@ -52,26 +53,24 @@ async fn a_fault_has_a_code_and_costs_its_command_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_guest_loops_other_shards_answer() {
-    let host = host().await;
-    let host = &host;
-    let send = async |stream: String, command: &'static str| (command, host.command(&stream, command, "", &[]).await);
-    let mut commands = FuturesUnordered::new();
-    // In `apply` a guest has seconds, and loops twice.
-    commands.push(send("unruly/bad".to_owned(), "LoopOnApply"));
-    commands.extend((0..32).map(|n| send(format!("unruly/{n}"), "Ok")));
-    let mut before_the_end = 0;
-    let mut ended = false;
-    while let Some((command, answer)) = commands.next().await {
-        if command == "Ok" {
-            answer.ok();
-            before_the_end += usize::from(!ended);
-        } else {
-            answer.problem(500, "module-deadline");
-            ended = true;
-        }
-    }
+    let host = &host().await;
+    // In `apply` a guest has two seconds, twice.
+    let looping = async { host.command("unruly/bad", "LoopOnApply", "", &[]).await.problem(500, "module-deadline") };
+    let others = async {
+        sleep(Duration::from_millis(200)).await;
+        let in_time = [("everfold-timeout", "1500")];
+        let stream = |n: usize| format!("unruly/{n}");
+        join_all((0..32).map(|n| async move { host.command(&stream(n), "Ok", "", &in_time).await })).await
+    };
+    let (_, others) = join(looping, others).await;
+    let answered = others.iter().filter(|answer| answer.status == 200).count();
     // Of two shards one loops; the other has about half of the streams.
-    assert!(before_the_end > 4, "{before_the_end} of 32 were answered meanwhile");
+    assert!(answered > 4, "{answered} of 32 were answered meanwhile");
+    for answer in others.iter().filter(|answer| answer.status != 200) {
+        answer.problem(503, "deadline");
+    }
+    let executed = log(host).await.len();
+    assert_eq!(executed, answered, "and no other command was carried out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
