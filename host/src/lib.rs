@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod config;
 pub mod model;
+pub mod modules;
 pub mod pipeline;
 pub mod runtime;
 pub mod store;
