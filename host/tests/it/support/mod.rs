@@ -1,4 +1,5 @@
 //! What the tests share.
 
 pub(crate) mod guests;
+pub(crate) mod host;
 pub(crate) mod postgres;

@@ -1,0 +1,57 @@
+//! The rest of the HTTP API: health, modules, event types, and what is answered where no route is.
+
+use everfold::http::HttpOptions;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::host::TestHost;
+use crate::support::postgres::TestDatabase;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_with_all_it_needs_is_ready() {
+    let host = TestHost::start(&TestDatabase::new().await, &[]).await;
+    assert_eq!(host.get("/healthz").await.ok(), json!({"status": "ok"}));
+    assert_eq!(host.get("/readyz").await.ok(), json!({"status": "ok"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_its_tables_is_alive_but_not_ready() {
+    let database = TestDatabase::new().await;
+    let mut connection = sqlx::ConnectOptions::connect(&database.options()).await.unwrap();
+    sqlx::Executor::execute(&mut connection, "DROP TABLE everfold.migrations").await.unwrap();
+    let host = TestHost::start(&database, &[]).await;
+    host.get("/healthz").await.ok();
+    assert_eq!(host.get("/readyz").await.problem(503, "not-ready")["check"], "database");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn modules_and_recorded_event_types_are_listed() {
+    let host = TestHost::start(&TestDatabase::new().await, &["bank-account", "counter"]).await;
+    let modules = host.get("/v1/modules").await.ok();
+    assert_eq!(
+        (&modules["modules"][0]["name"], &modules["modules"][0]["state"]),
+        (&"bank-account".into(), &"active".into())
+    );
+    assert_eq!(modules["modules"][1]["aggregates"], json!(["counter"]));
+
+    assert_eq!(host.get("/v1/event-types").await.ok(), json!({"event_types": []}));
+    host.command("account/a", "Open", r#"{"owner":"Ada"}"#, &[]).await.ok();
+    let opened = json!({"aggregate_type": "account", "event_type": "Opened", "schema_version": 1, "first_position": 1});
+    assert_eq!(host.get("/v1/event-types").await.ok(), json!({"event_types": [opened]}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wrong_request_is_a_problem() {
+    let options = HttpOptions { max_body_bytes: 1000, ..HttpOptions::default() };
+    let host = TestHost::with_options(&TestDatabase::new().await, &[], options).await;
+    host.get("/v1/nothing").await.problem(404, "not-found");
+    host.send(Method::DELETE, "/v1/events", &[], "").await.problem(405, "method-not-allowed");
+    let large = format!("[{}]", "1,".repeat(600));
+    assert_eq!(host.append("a/b", &large, &[]).await.problem(413, "too-large")["limit"], 1000);
+    host.append("a/b", "{}", &[("content-type", "text/xml")]).await.problem(415, "unsupported-media-type");
+    host.append("a%20b/c", "{}", &[]).await.problem(400, "invalid");
+    host.append("a/%ff", "{}", &[]).await.problem(400, "invalid");
+    let both = [("expected-version", "1"), ("if-match", "\"1\"")];
+    host.append("a/b", "{}", &both).await.problem(400, "invalid");
+    host.append("a/b", "{}", &[("everfold-tenant", "a b")]).await.problem(400, "invalid");
+}
