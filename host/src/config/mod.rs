@@ -41,7 +41,7 @@ pub struct Settings {
     pub pg_bin: Option<PathBuf>,
     /// How log lines are written to standard error. Default `text`.
     pub log_format: LogFormat,
-    /// Which log lines are written, in the syntax of tracing's `EnvFilter`. Default `info`.
+    /// Which log lines are written, in the syntax of tracing's `EnvFilter`. Default `info`, without PostgreSQL's notices.
     pub log_filter: String,
     /// Tasks that run guest code, each with the streams that hash to it. Default: one per core.
     pub shards: NonZeroUsize,
@@ -137,7 +137,7 @@ impl Default for Settings {
             database_connections: const { NonZeroU32::new(16).unwrap() },
             pg_bin: None,
             log_format: LogFormat::Text,
-            log_filter: "info".to_owned(),
+            log_filter: "info,sqlx::postgres::notice=warn".to_owned(),
             shards: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             residents: const { NonZeroUsize::new(100_000).unwrap() },
             writer_max_events: const { NonZeroUsize::new(1_000).unwrap() },
