@@ -3,14 +3,18 @@
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'everfold_runtime') THEN
-        CREATE ROLE everfold_runtime NOLOGIN;
+        BEGIN
+            CREATE ROLE everfold_runtime NOLOGIN;
+        EXCEPTION
+            -- Roles belong to the whole cluster: another database's migration may make it at the same moment.
+            WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
     END IF;
-    IF NOT pg_has_role(current_user, 'everfold_runtime', 'MEMBER') THEN
+    -- Also where this user has just made it: since PostgreSQL 16 that alone doesn't let it take the role.
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
         EXECUTE format('GRANT everfold_runtime TO %I', current_user);
     END IF;
 EXCEPTION
-    -- Roles belong to the whole cluster: another database's migration may make it at the same moment.
-    WHEN duplicate_object OR unique_violation THEN NULL;
     WHEN insufficient_privilege THEN
         RAISE NOTICE 'the role everfold_runtime can''t be made or granted: the host will work under its own role';
 END $$;

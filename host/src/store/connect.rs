@@ -72,7 +72,7 @@ impl Store {
     /// Whether PostgreSQL answers, and holds the tables that this host was built for.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where it doesn't answer, [`StoreError::Failed`] where the tables are missing.
+    /// [`StoreError::Unavailable`] where it doesn't answer, [`StoreError::Corrupt`] where tables are missing.
     pub async fn ping(&self) -> Result<(), StoreError> {
         super::schema_is_current(&self.pool).await
     }
@@ -159,6 +159,9 @@ async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Erro
                             AND pg_has_role(current_user, oid, 'MEMBER')) THEN
                      SET SESSION ROLE everfold_runtime;
                  END IF;
+             EXCEPTION
+                 -- Since PostgreSQL 16 not every member of a role may take it.
+                 WHEN insufficient_privilege THEN NULL;
              END $$;",
         )
         .await?;

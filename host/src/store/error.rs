@@ -19,8 +19,8 @@ pub enum StoreError {
     /// PostgreSQL refused the statement: a fault of the host or of the database's set-up.
     #[error("PostgreSQL refused a statement")]
     Failed(#[source] sqlx::Error),
-    /// A row holds what the host would never have written.
-    #[error("the database holds a row that can't be read: {0}")]
+    /// It holds what the host would never have written, or lacks a migration.
+    #[error("the database isn't as this host needs it: {0}")]
     Corrupt(String),
 }
 

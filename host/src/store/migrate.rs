@@ -4,17 +4,22 @@ use std::sync::LazyLock;
 
 use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
 use super::StoreError;
 
 /// Where the steps that were applied are kept: in the schema that they build, not in the user's.
 const TABLE: &str = "everfold.migrations";
 
+/// The advisory lock of this database under which steps are counted and applied.
+const LOCK: &str = "SELECT pg_advisory_lock(hashtext('everfold.migrations'))";
+
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = Migrator::with_migrations(sqlx::migrate!("../migrations").iter().cloned().collect());
     migrator.create_schema("everfold");
     migrator.dangerous_set_table_name(TABLE);
+    // `migrate` has the lock already.
+    migrator.set_locking(false);
     // Steps of a newer host are left alone.
     migrator.set_ignore_missing(true);
     migrator
@@ -67,6 +72,8 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
         return Err(MigrateError::Encoding(server.encoding));
     }
 
+    // Held until the connection closes.
+    connection.execute(LOCK).await.map_err(MigrateError::Unavailable)?;
     let before = applied(&mut connection).await;
     MIGRATIONS.run(&mut connection).await.map_err(MigrateError::Step)?;
     let after = applied(&mut connection).await;
@@ -82,7 +89,7 @@ async fn applied(connection: &mut sqlx::PgConnection) -> usize {
 /// Whether every step of this host is applied.
 ///
 /// # Errors
-/// [`StoreError::Failed`] or [`StoreError::Corrupt`] where one is missing, [`StoreError::Unavailable`] where PostgreSQL doesn't answer.
+/// [`StoreError::Corrupt`] where one is missing, [`StoreError::Unavailable`] where PostgreSQL doesn't answer.
 pub async fn schema_is_current(pool: &PgPool) -> Result<(), StoreError> {
     let newest = MIGRATIONS.iter().map(|step| step.version).max().unwrap_or_default();
     let found = sqlx::query_scalar!(
@@ -90,10 +97,18 @@ pub async fn schema_is_current(pool: &PgPool) -> Result<(), StoreError> {
         newest
     )
     .fetch_one(pool)
-    .await?;
-    if found {
-        Ok(())
-    } else {
-        Err(StoreError::Corrupt(format!("migration {newest} is not applied: run `everfold migrate`")))
+    .await;
+    match found {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(missing(newest)),
+        Err(sqlx::Error::Database(answer)) if answer.code().as_deref() == Some(UNDEFINED_TABLE) => Err(missing(newest)),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// A database that was never migrated doesn't even have the list of steps.
+const UNDEFINED_TABLE: &str = "42P01";
+
+fn missing(step: i64) -> StoreError {
+    StoreError::Corrupt(format!("migration {step} is not applied: run `everfold migrate`"))
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use time::OffsetDateTime;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::Store;
-use super::writer::Chain;
+use super::writer::{Chain, WriterOptions};
 use crate::model::AppendOutcome;
 
 /// Names one session of the server for as long as that lives, and what was known when its last batch went out.
@@ -21,19 +21,21 @@ pub(super) struct SessionIdentity {
     pub(super) known_head: i64,
 }
 
-/// Ends the lost session, waits until it is gone, and looks for the batch's events. Tries until it knows.
+/// Ends the lost session, waits until it is gone, and looks for the batch's events. Tries until it knows: the network
+/// that lost the batch may fall silent on the attempts as well, so each has its time.
 ///
 /// Appends that are found have their outcome then; the open ones were surely not executed.
-pub(super) async fn settle(store: &Store, lost: &SessionIdentity, batch: &mut [Chain], longest_pause: Duration) {
+pub(super) async fn settle(store: &Store, lost: &SessionIdentity, batch: &mut [Chain], options: &WriterOptions) {
     let mut pause = Duration::from_millis(20);
     let found = loop {
-        match find(store, lost, batch).await {
-            Ok(Some(found)) => break found,
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "a batch whose connection was lost can't be settled yet"),
+        match timeout(options.batch_timeout, find(store, lost, batch)).await {
+            Ok(Ok(Some(found))) => break found,
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a batch whose connection was lost can't be settled yet"),
+            Err(_) => tracing::warn!("a batch whose connection was lost can't be settled yet: no answer in time"),
         }
         sleep(pause).await;
-        pause = (pause * 2).min(longest_pause);
+        pause = (pause * 2).min(options.reconnect_pause);
     };
     for chain in batch {
         let mut behind_found = false;

@@ -2,6 +2,7 @@
 //!
 //! No timer: a lone append is sent at once, and under load the commits themselves make the batches.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -297,7 +298,7 @@ impl WriterTask {
                     for chain in parts.into_iter().flat_map(|part| part.into_iter().rev()) {
                         self.put_back(chain);
                     }
-                    settle(&self.store, &identity, &mut part, self.options.reconnect_pause).await;
+                    settle(&self.store, &identity, &mut part, &self.options).await;
                     for chain in part.into_iter().rev() {
                         self.put_back(chain);
                     }
@@ -335,8 +336,8 @@ fn surely_failed(error: &sqlx::Error) -> bool {
 
 /// Data that PostgreSQL refuses, apart from a database that can't write just now.
 fn refusal(error: &sqlx::Error) -> AppendError {
-    let code = error.as_database_error().and_then(|answer| answer.code().map(|code| code.into_owned()));
-    let is_about_data =
-        code.as_deref().is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "54001");
+    let code = error.as_database_error().and_then(|answer| answer.code().map(Cow::into_owned));
+    // Data exceptions, integrity violations, and program limits such as a name too long for an index.
+    let is_about_data = code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
     if is_about_data { AppendError::Refused(error.to_string()) } else { AppendError::Unavailable(error.to_string()) }
 }

@@ -8,4 +8,5 @@ mod http_operations;
 mod http_reads;
 mod modules;
 mod runtime;
+mod log;
 mod support;

@@ -3,3 +3,4 @@
 pub(crate) mod guests;
 pub(crate) mod host;
 pub(crate) mod postgres;
+pub(crate) mod proxy;

@@ -33,11 +33,16 @@ pub(crate) struct TestDatabase {
 impl TestDatabase {
     /// Copies a fresh database from the migrated template.
     pub(crate) async fn new() -> Self {
+        Self::create(&format!("TEMPLATE {TEMPLATE}")).await
+    }
+
+    /// Makes a database as the clauses of `CREATE DATABASE` say, such as an empty one by none.
+    pub(crate) async fn create(clauses: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let shared = SHARED.get_or_init(Shared::start).await;
         let name = format!("t_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let server = shared.server();
-        execute(&server, format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
+        execute(&server, format!("CREATE DATABASE {name} {clauses}")).await;
         Self { name, server }
     }
 

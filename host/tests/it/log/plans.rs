@@ -1,0 +1,54 @@
+//! Plans that are made on empty tables and stay: none may read a table from end to end once it is full.
+
+use everfold::model::Append;
+use everfold::store::WriterOptions;
+use sqlx::Row;
+use sqlx::{Executor, PgConnection};
+
+use super::{Log, append, number, receipt, stream, until};
+
+/// How often the table was read from end to end, and how often by an index.
+async fn scans(connection: &mut PgConnection, table: &str) -> (i64, i64) {
+    let sql = format!("SELECT seq_scan, idx_scan FROM pg_stat_user_tables WHERE relid = 'everfold.{table}'::regclass");
+    let row = connection.fetch_one(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+#[tokio::test]
+async fn appends_never_scan_the_log() {
+    const APPENDS: usize = 20_000;
+    let log = Log::with(WriterOptions { queue: APPENDS, ..WriterOptions::default() }).await;
+    let mut owner = log.owner().await;
+    // One session from the empty log on.
+    let keyed = |n| Append { receipt: receipt(&format!("{n}"), 1), ..append(&stream(&format!("{}", n % 5_000)), 1) };
+    log.append(keyed(0)).await;
+    let session = "SELECT pid::bigint FROM pg_stat_activity
+                   WHERE application_name = 'everfold-writer' AND datname = current_database()";
+    let first_session = number(&mut owner, session).await;
+    log.singles((1..APPENDS).map(keyed).collect()).await;
+    assert_eq!(number(&mut owner, session).await, first_session);
+
+    // The counts of a session are complete once it has ended.
+    let Log { database, store, writer } = log;
+    drop(writer);
+    let ended = "SELECT sum(n_tup_ins) = 40000 FROM pg_stat_user_tables WHERE relname IN ('event_store', 'receipts')";
+    until(&mut owner, "the report of the session's counts", ended).await;
+    for table in ["event_store", "receipts"] {
+        let (by_table, by_index) = scans(&mut owner, table).await;
+        assert!(by_index >= APPENDS as i64, "{table}: every append looks for its key and its stream: {by_index}");
+        assert_eq!(by_table, 0, "{table}");
+    }
+    store.close().await;
+    drop(database);
+}
+
+#[tokio::test]
+async fn the_head_is_locked_and_never_written() {
+    let log = Log::new().await;
+    for n in 0..20 {
+        log.append(append(&stream(&format!("{n}")), 1)).await;
+    }
+    let mut owner = log.owner().await;
+    // A row that is only locked stays where it is.
+    assert_eq!(number(&mut owner, "SELECT count(*) FROM everfold.log_head WHERE ctid = '(0,1)'").await, 1);
+}
