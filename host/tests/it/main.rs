@@ -6,7 +6,7 @@ mod cluster;
 mod http_commands;
 mod http_operations;
 mod http_reads;
+mod log;
 mod modules;
 mod runtime;
-mod log;
 mod support;
