@@ -275,17 +275,23 @@ impl WriterTask {
                     }
                 }
                 Ok(Err(error)) if surely_failed(&error) => {
-                    if part.len() > 1 {
+                    let refusal = refusal(&error);
+                    let is_about_data = matches!(refusal, AppendError::Refused(_));
+                    if is_about_data && part.len() > 1 {
                         let rest = part.split_off(part.len() / 2);
                         parts.push(rest);
                         parts.push(part);
-                    } else {
-                        let error = refusal(&error);
-                        tracing::error!(%error, "PostgreSQL refused an append");
-                        for mut chain in part {
-                            chain.fail(&error);
-                            chain.answer();
-                        }
+                        continue;
+                    }
+                    tracing::error!(error = %refusal, "PostgreSQL refused a batch");
+                    for mut chain in part {
+                        chain.fail(&refusal);
+                        chain.answer();
+                    }
+                    if !is_about_data {
+                        // A server that can't write, such as a former primary, may be another one next time.
+                        self.put_back_unsent(parts);
+                        return None;
                     }
                 }
                 unsure => {
@@ -294,10 +300,7 @@ impl WriterTask {
                     self.connected.store(false, Ordering::Relaxed);
                     let identity = session.identity.clone();
                     drop(session);
-                    // The parts that weren't sent go back unsent, behind what has to be sent again.
-                    for chain in parts.into_iter().flat_map(|part| part.into_iter().rev()) {
-                        self.put_back(chain);
-                    }
+                    self.put_back_unsent(parts);
                     settle(&self.store, &identity, &mut part, &self.options).await;
                     for chain in part.into_iter().rev() {
                         self.put_back(chain);
@@ -307,6 +310,13 @@ impl WriterTask {
             }
         }
         Some(session)
+    }
+
+    /// Queues the parts of a batch again that weren't sent, in their order; what has to be sent again goes before them.
+    fn put_back_unsent(&mut self, parts: Vec<Vec<Chain>>) {
+        for chain in parts.into_iter().flat_map(|part| part.into_iter().rev()) {
+            self.put_back(chain);
+        }
     }
 
     /// Queues a chain again whose open appends were surely not executed; one whose caller was told otherwise isn't run.
