@@ -32,9 +32,8 @@ async fn main() -> anyhow::Result<()> {
     let counted = Arc::new(AtomicU64::new(0));
     let begin = Instant::now() + Duration::from_secs(1);
     let end = begin + Duration::from_secs(options.seconds);
-    let clients: Vec<_> = (0..options.in_flight)
-        .map(|_| tokio::spawn(client(options.clone(), counted.clone(), begin, end)))
-        .collect();
+    let clients: Vec<_> =
+        (0..options.in_flight).map(|_| tokio::spawn(client(options.clone(), counted.clone(), begin, end))).collect();
     let mut latencies = Vec::new();
     for client in clients {
         latencies.extend(client.await??);

@@ -93,17 +93,11 @@ impl Shard {
 
     /// Takes a stream's requests until there are none.
     async fn lane(self: Rc<Self>, stream: StreamKey, first: Job) {
-        let mut job = first;
-        loop {
+        let lane = Lane { shard: &self, stream: &stream };
+        let mut next = Some(first);
+        while let Some(job) = next {
             self.handle(job).await;
-            let mut waiting = self.waiting.borrow_mut();
-            match waiting.get_mut(&stream).and_then(VecDeque::pop_front) {
-                Some(next) => job = next,
-                None => {
-                    waiting.remove(&stream);
-                    return;
-                }
-            }
+            next = lane.next();
         }
     }
 
@@ -184,6 +178,24 @@ impl Shard {
                 Err(RequestError::Deadline)
             }
         }
+    }
+}
+
+/// A stream's place among those with something to do; left also when a lane panics, so that the stream isn't lost.
+struct Lane<'a> {
+    shard: &'a Shard,
+    stream: &'a StreamKey,
+}
+
+impl Lane<'_> {
+    fn next(&self) -> Option<Job> {
+        self.shard.waiting.borrow_mut().get_mut(self.stream).and_then(VecDeque::pop_front)
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        self.shard.waiting.borrow_mut().remove(self.stream);
     }
 }
 

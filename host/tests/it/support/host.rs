@@ -1,18 +1,20 @@
 //! A whole host for a test: a database, modules, and the HTTP API on a port of its own.
 
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use everfold::http::{Api, HttpOptions, router, serve};
 use everfold::model::EveryN;
 use everfold::modules::{Modules, ModulesOptions, UpdateMode};
 use everfold::pipeline::{Pipeline, PipelineOptions};
-use everfold::runtime::ActiveModules;
+use everfold::runtime::{ActiveModules, Engine};
 use everfold::store::{Store, StoreOptions, Writer, WriterOptions};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -22,10 +24,31 @@ use super::postgres::TestDatabase;
 
 /// A host that ends with the test.
 pub(crate) struct TestHost {
-    url: String,
-    client: reqwest::Client,
+    client: Client,
     _shutdown: DropGuard,
-    _modules: TempDir,
+    modules: TempDir,
+}
+
+/// What a host reaches, and how it is sized.
+pub(crate) struct Setup {
+    pub(crate) connect: PgConnectOptions,
+    pub(crate) http: HttpOptions,
+    pub(crate) writer: WriterOptions,
+    pub(crate) pipeline: PipelineOptions,
+}
+
+impl Setup {
+    /// A small host with the defaults of its rooms.
+    pub(crate) fn new(connect: PgConnectOptions) -> Self {
+        let (http, writer) = (HttpOptions::default(), WriterOptions::default());
+        Self { connect, http, writer, pipeline: pipeline_options() }
+    }
+}
+
+/// A client of a host's HTTP API, which its host can be used as.
+pub(crate) struct Client {
+    url: String,
+    http: reqwest::Client,
 }
 
 /// An answer, read to its end.
@@ -33,6 +56,7 @@ pub(crate) struct TestHost {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) etag: Option<String>,
+    pub(crate) retry_after: Option<String>,
     pub(crate) content_type: String,
     pub(crate) text: String,
 }
@@ -45,30 +69,84 @@ impl TestHost {
 
     /// Starts a host with other limits and times.
     pub(crate) async fn with_options(database: &TestDatabase, guests: &[&str], options: HttpOptions) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::launch(Setup { http: options, ..Setup::new(database.options()) }, guests).await
+    }
+
+    /// Starts a host as it is set up.
+    pub(crate) async fn launch(setup: Setup, guests: &[&str]) -> Self {
+        let modules_dir = tempfile::tempdir().unwrap();
         for name in guests {
-            std::fs::write(dir.path().join(format!("{name}.wasm")), wasm(name)).unwrap();
+            std::fs::write(modules_dir.path().join(format!("{name}.wasm")), wasm(name)).unwrap();
         }
         let (engine, active, shutdown) = (engine(), ActiveModules::new(), CancellationToken::new());
-        let store = Store::new(&StoreOptions { read_connections: 4, ..StoreOptions::new(database.options()) });
-        let (writer, _) = Writer::start(store.clone(), WriterOptions::default());
+        let store = Store::new(&StoreOptions { read_connections: 4, ..StoreOptions::new(setup.connect) });
+        let (writer, _) = Writer::start(store.clone(), setup.writer);
         let registry = Arc::new(store.clone());
-        let watched = Modules::start(modules_options(dir.path()), engine.clone(), active.clone(), registry);
+        let watched = Modules::start(modules_options(modules_dir.path()), engine.clone(), active.clone(), registry);
         let (modules, watcher) = watched.await.unwrap();
         tokio::spawn(watcher.run(shutdown.clone()));
-        let (pipeline, _) = Pipeline::start(&pipeline_options(), &store, &writer, &engine, &active).unwrap();
-        let options = Arc::new(options);
+        let (pipeline, _) = Pipeline::start(&setup.pipeline, &store, &writer, &engine, &active).unwrap();
+        let options = Arc::new(setup.http);
         let api = Api { pipeline, store, modules, options: options.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let token = shutdown.clone();
         tokio::spawn(async move { serve(listener, router(api), &options, token).await });
-        Self { url, client: reqwest::Client::new(), _shutdown: shutdown.drop_guard(), _modules: dir }
+        Self { client: Client::new(url), _shutdown: shutdown.drop_guard(), modules: modules_dir }
+    }
+
+    /// Puts a file into the modules directory in one step, as a careful tool does.
+    pub(crate) fn put_module(&self, file: &str, content: &[u8]) {
+        let hidden = self.modules.path().join(format!(".{file}.part"));
+        std::fs::write(&hidden, content).unwrap();
+        std::fs::rename(hidden, self.modules.path().join(file)).unwrap();
+    }
+
+    /// Waits until this module serves.
+    pub(crate) async fn until_active(&self, wasm: &[u8]) {
+        let digest = Value::from(Engine::digest(wasm).to_string());
+        self.until_modules("it serves", |modules| {
+            modules.iter().any(|module| module["state"] == "active" && module["digest"] == digest)
+        })
+        .await;
+    }
+
+    /// Waits until the list of modules is as it should be.
+    pub(crate) async fn until_modules(&self, what: &str, is_so: impl Fn(&[Value]) -> bool) {
+        let begin = Instant::now();
+        loop {
+            let modules = self.get("/v1/modules").await.ok()["modules"].take();
+            if is_so(modules.as_array().unwrap()) {
+                return;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60), "{what}: {modules:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Removes a file from the modules directory.
+    pub(crate) fn remove_module(&self, file: &str) {
+        std::fs::remove_file(self.modules.path().join(file)).unwrap();
+    }
+}
+
+impl Deref for TestHost {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Client {
+    /// A client of the host at this URL.
+    pub(crate) fn new(url: String) -> Self {
+        Self { url, http: reqwest::Client::new() }
     }
 
     /// A request to a path of this host.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url)).timeout(Duration::from_secs(60))
+        self.http.request(method, format!("{}{path}", self.url)).timeout(Duration::from_secs(60))
     }
 
     /// Reads a path.
@@ -100,23 +178,30 @@ impl Answer {
         Self {
             status: response.status().as_u16(),
             etag: header("etag"),
+            retry_after: header("retry-after"),
             content_type: header("content-type").unwrap_or_default(),
             text: response.text().await.unwrap(),
         }
+    }
+
+    /// The body, whatever the status is.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
     /// The body of a request that went well.
     #[track_caller]
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
-        serde_json::from_str(&self.text).unwrap()
+        self.json()
     }
 
     /// The problem, which must have this status and code.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.content_type, "application/problem+json", "{}", self.text);
-        let problem: Value = serde_json::from_str(&self.text).unwrap();
+        let problem = self.json();
         assert_eq!((self.status, &problem["code"]), (status, &code.into()), "{problem}");
         problem
     }

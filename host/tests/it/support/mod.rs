@@ -3,4 +3,5 @@
 pub(crate) mod guests;
 pub(crate) mod host;
 pub(crate) mod postgres;
+pub(crate) mod process;
 pub(crate) mod proxy;
