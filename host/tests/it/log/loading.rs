@@ -55,6 +55,8 @@ async fn events_begin_after_the_snapshot() {
     let (log, stream, digest, ids) = ten_events().await;
     let kept = snapshot(3, ids[3]);
     log.store.save_snapshot(&stream, &digest, &kept).await.unwrap();
+    assert_eq!(log.store.load_snapshot(&stream, &digest).await.unwrap().as_ref(), Some(&kept));
+    assert_eq!(log.store.load_snapshot(&stream, &Digest([9; 32])).await.unwrap(), None);
     let versions = async |up_to, limit| {
         let loaded = log.store.load_stream(&stream, &digest, 3, up_to, limit).await.unwrap();
         let versions: Vec<_> = loaded.events.iter().map(|event| event.version).collect();
