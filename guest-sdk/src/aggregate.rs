@@ -35,11 +35,7 @@ pub trait Aggregate: State {
     ///
     /// # Errors
     /// The domain's "no", as an outcome for the caller.
-    fn decide(
-        &self,
-        command: Self::Command,
-        ctx: &Context,
-    ) -> Result<Vec<Self::Event>, Self::Rejection>;
+    fn decide(&self, command: Self::Command, ctx: &Context) -> Result<Vec<Self::Event>, Self::Rejection>;
 }
 
 /// A type that can be an aggregate's state. [`#[state]`](macro@crate::state) makes a struct or enum one, and derives

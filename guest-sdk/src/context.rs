@@ -45,8 +45,6 @@ impl Context {
     /// ```
     pub fn derive_id(&self, name: &str) -> String {
         let path = format!("{}/{name}", self.command_id);
-        Uuid::new_v5(&Uuid::NAMESPACE_OID, path.as_bytes())
-            .hyphenated()
-            .to_string()
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, path.as_bytes()).hyphenated().to_string()
     }
 }

@@ -51,13 +51,11 @@ pub struct EventDescriptor {
 impl AggregateDescriptor {
     /// The descriptor of an aggregate type.
     pub fn of<A: Aggregate>() -> Self {
-        let commands = A::Command::COMMANDS
-            .iter()
-            .map(|command| CommandDescriptor {
-                name: command.name,
-                description: command.description,
-                schema: (command.schema)(),
-            });
+        let commands = A::Command::COMMANDS.iter().map(|command| CommandDescriptor {
+            name: command.name,
+            description: command.description,
+            schema: (command.schema)(),
+        });
         let events = A::Event::CURRENT.iter().map(|event| EventDescriptor {
             kind: event.kind,
             description: event.description,

@@ -14,12 +14,7 @@ pub trait EventSet: Sized + 'static {
     ///
     /// # Errors
     /// When no event of that type and version is declared, or the payload can't be decoded.
-    fn decode(
-        event_type: &str,
-        schema_version: u32,
-        payload: &[u8],
-        into: &mut Vec<Self>,
-    ) -> Result<(), EventError>;
+    fn decode(event_type: &str, schema_version: u32, payload: &[u8], into: &mut Vec<Self>) -> Result<(), EventError>;
 
     /// The event in its newest schema version.
     ///

@@ -41,36 +41,25 @@ impl<M: Module> Guest for Glue<M> {
         wit::Descriptor {
             name: M::NAME.into(),
             version: M::VERSION.into(),
-            aggregates: M::TYPES
-                .iter()
-                .map(|aggregate_type| (aggregate_type.describe)().into())
-                .collect(),
+            aggregates: M::TYPES.iter().map(|aggregate_type| (aggregate_type.describe)().into()).collect(),
         }
     }
 
-    fn upcast(
-        aggregate_type: String,
-        events: Vec<wit::Event>,
-    ) -> Result<Vec<Vec<wit::Event>>, wit::EventError> {
+    fn upcast(aggregate_type: String, events: Vec<wit::Event>) -> Result<Vec<Vec<wit::Event>>, wit::EventError> {
         report_panics();
         let Some(found) = find::<M>(&aggregate_type) else {
-            let reason = wit::EventErrorReason::Invalid(format!(
-                "unknown aggregate type `{aggregate_type}`"
-            ));
+            let reason = wit::EventErrorReason::Invalid(format!("unknown aggregate type `{aggregate_type}`"));
             return Err(wit::EventError { index: 0, reason });
         };
         let upcast = |(index, event): (usize, wit::Event)| {
             let upcast = (found.upcast)(&event.event_type, event.schema_version, event.payload);
-            let events = upcast
-                .map_err(|error| event_error(index, error))?
-                .into_iter()
-                .map(|new| wit::Event {
-                    event_type: new.kind.event_type.into(),
-                    schema_version: new.kind.schema_version,
-                    version: event.version,
-                    occurred_at: event.occurred_at,
-                    payload: new.payload,
-                });
+            let events = upcast.map_err(|error| event_error(index, error))?.into_iter().map(|new| wit::Event {
+                event_type: new.kind.event_type.into(),
+                schema_version: new.kind.schema_version,
+                version: event.version,
+                occurred_at: event.occurred_at,
+                payload: new.payload,
+            });
             Ok(events.collect())
         };
         events.into_iter().enumerate().map(upcast).collect()
@@ -84,11 +73,7 @@ impl<M: Module> GuestAggregate for Handle<M> {
         Ok(Aggregate::new(Self::new((found.create)())))
     }
 
-    fn restore(
-        aggregate_type: String,
-        state_version: u32,
-        state: Vec<u8>,
-    ) -> Result<Aggregate, wit::LoadError> {
+    fn restore(aggregate_type: String, state_version: u32, state: Vec<u8>) -> Result<Aggregate, wit::LoadError> {
         report_panics();
         let found = find::<M>(&aggregate_type).ok_or(wit::LoadError::UnknownAggregateType)?;
         match (found.restore)(state_version, &state) {
@@ -108,23 +93,13 @@ impl<M: Module> GuestAggregate for Handle<M> {
         Ok(())
     }
 
-    fn decide(
-        &self,
-        command: wit::Command,
-        context: wit::Context,
-    ) -> Result<Vec<wit::NewEvent>, wit::DecideError> {
-        let decided =
-            self.instance
-                .borrow()
-                .decide(&command.name, &command.payload, &context.into());
-        let events = decided
-            .map_err(wit::DecideError::from)?
-            .into_iter()
-            .map(|event| wit::NewEvent {
-                event_type: event.kind.event_type.into(),
-                schema_version: event.kind.schema_version,
-                payload: event.payload,
-            });
+    fn decide(&self, command: wit::Command, context: wit::Context) -> Result<Vec<wit::NewEvent>, wit::DecideError> {
+        let decided = self.instance.borrow().decide(&command.name, &command.payload, &context.into());
+        let events = decided.map_err(wit::DecideError::from)?.into_iter().map(|event| wit::NewEvent {
+            event_type: event.kind.event_type.into(),
+            schema_version: event.kind.schema_version,
+            payload: event.payload,
+        });
         Ok(events.collect())
     }
 
@@ -135,17 +110,12 @@ impl<M: Module> GuestAggregate for Handle<M> {
 
 impl<M> Handle<M> {
     fn new(instance: Box<dyn Instance>) -> Self {
-        Self {
-            instance: RefCell::new(instance),
-            module: PhantomData,
-        }
+        Self { instance: RefCell::new(instance), module: PhantomData }
     }
 }
 
 fn find<M: Module>(name: &str) -> Option<&'static AggregateType> {
-    M::TYPES
-        .iter()
-        .find(|aggregate_type| aggregate_type.name == name)
+    M::TYPES.iter().find(|aggregate_type| aggregate_type.name == name)
 }
 
 /// A panic ends in a trap, which carries no text: what it says goes to the host's log first.
@@ -159,10 +129,7 @@ fn event_error(index: usize, error: EventError) -> wit::EventError {
         EventError::Unknown => wit::EventErrorReason::UnknownEvent,
         EventError::Invalid(why) => wit::EventErrorReason::Invalid(why),
     };
-    wit::EventError {
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-        reason,
-    }
+    wit::EventError { index: u32::try_from(index).unwrap_or(u32::MAX), reason }
 }
 
 impl From<wit::Context> for Context {
@@ -183,21 +150,12 @@ impl From<wit::Context> for Context {
 impl From<DecideError> for wit::DecideError {
     fn from(error: DecideError) -> Self {
         match error {
-            DecideError::Rejected {
-                code,
-                message,
-                details,
-            } => Self::Rejected(wit::Rejection {
-                code: code.into(),
-                message,
-                details,
-            }),
+            DecideError::Rejected { code, message, details } => {
+                Self::Rejected(wit::Rejection { code: code.into(), message, details })
+            }
             DecideError::Command(CommandError::Unknown) => Self::UnknownCommand,
             DecideError::Command(CommandError::Invalid(message)) => {
-                Self::Invalid(wit::InvalidPayload {
-                    message,
-                    pointer: String::new(),
-                })
+                Self::Invalid(wit::InvalidPayload { message, pointer: String::new() })
             }
         }
     }
@@ -205,23 +163,17 @@ impl From<DecideError> for wit::DecideError {
 
 impl From<AggregateDescriptor> for wit::AggregateDescriptor {
     fn from(aggregate: AggregateDescriptor) -> Self {
-        let commands = aggregate
-            .commands
-            .into_iter()
-            .map(|command| wit::CommandDescriptor {
-                name: command.name.into(),
-                description: command.description.map(Into::into),
-                schema: Some(command.schema),
-            });
-        let events = aggregate
-            .events
-            .into_iter()
-            .map(|event| wit::EventDescriptor {
-                event_type: event.kind.event_type.into(),
-                schema_version: event.kind.schema_version,
-                description: event.description.map(Into::into),
-                schema: Some(event.schema),
-            });
+        let commands = aggregate.commands.into_iter().map(|command| wit::CommandDescriptor {
+            name: command.name.into(),
+            description: command.description.map(Into::into),
+            schema: Some(command.schema),
+        });
+        let events = aggregate.events.into_iter().map(|event| wit::EventDescriptor {
+            event_type: event.kind.event_type.into(),
+            schema_version: event.kind.schema_version,
+            description: event.description.map(Into::into),
+            schema: Some(event.schema),
+        });
         Self {
             aggregate_type: aggregate.aggregate_type.into(),
             description: aggregate.description.map(Into::into),
@@ -237,18 +189,12 @@ impl From<AggregateDescriptor> for wit::AggregateDescriptor {
 
 impl From<EventKind> for wit::EventKind {
     fn from(kind: EventKind) -> Self {
-        Self {
-            event_type: kind.event_type.into(),
-            schema_version: kind.schema_version,
-        }
+        Self { event_type: kind.event_type.into(), schema_version: kind.schema_version }
     }
 }
 
 impl From<RejectionType> for wit::RejectionDescriptor {
     fn from(rejection: RejectionType) -> Self {
-        Self {
-            code: rejection.code.into(),
-            description: rejection.description.map(Into::into),
-        }
+        Self { code: rejection.code.into(), description: rejection.description.map(Into::into) }
     }
 }

@@ -1,10 +1,7 @@
 //! Aggregates with their types erased: what the contract's glue calls, and the test kit too.
 
 use crate::descriptor::AggregateDescriptor;
-use crate::{
-    Aggregate, CommandError, CommandSet as _, Context, EncodedEvent, EventError, EventSet,
-    Rejection as _,
-};
+use crate::{Aggregate, CommandError, CommandSet as _, Context, EncodedEvent, EventError, EventSet, Rejection as _};
 
 /// One aggregate type of a module.
 #[derive(Clone, Copy)]
@@ -27,19 +24,9 @@ type Upcast = Result<Vec<EncodedEvent>, EventError>;
 /// One aggregate of any type.
 pub trait Instance {
     /// Takes the stream's next event.
-    fn apply(
-        &mut self,
-        event_type: &str,
-        schema_version: u32,
-        payload: &[u8],
-    ) -> Result<(), EventError>;
+    fn apply(&mut self, event_type: &str, schema_version: u32, payload: &[u8]) -> Result<(), EventError>;
     /// Decides a command.
-    fn decide(
-        &self,
-        command: &str,
-        payload: &[u8],
-        ctx: &Context,
-    ) -> Result<Vec<EncodedEvent>, DecideError>;
+    fn decide(&self, command: &str, payload: &[u8], ctx: &Context) -> Result<Vec<EncodedEvent>, DecideError>;
     /// The present state, JSON.
     fn state(&self) -> Vec<u8>;
 }
@@ -48,11 +35,7 @@ pub trait Instance {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecideError {
     /// The domain says no.
-    Rejected {
-        code: &'static str,
-        message: String,
-        details: Option<Vec<u8>>,
-    },
+    Rejected { code: &'static str, message: String, details: Option<Vec<u8>> },
     /// The command can't be taken.
     Command(CommandError),
 }
@@ -79,9 +62,7 @@ impl AggregateType {
             name: A::TYPE,
             describe: AggregateDescriptor::of::<A>,
             create: || Box::new(Resident::<A>::new(A::default())),
-            restore: |state_version, state| {
-                Ok(Box::new(Resident::<A>::restore(state_version, state)?))
-            },
+            restore: |state_version, state| Ok(Box::new(Resident::<A>::restore(state_version, state)?)),
             upcast: upcast::<A::Event>,
         }
     }
@@ -89,29 +70,20 @@ impl AggregateType {
 
 impl<A: Aggregate> Resident<A> {
     pub(crate) fn new(aggregate: A) -> Self {
-        Self {
-            aggregate,
-            decoded: Vec::new(),
-        }
+        Self { aggregate, decoded: Vec::new() }
     }
 
     pub(crate) fn restore(state_version: u32, state: &[u8]) -> Result<Self, RestoreError> {
         if state_version != A::STATE_VERSION {
             return Err(RestoreError::OtherStateVersion);
         }
-        let aggregate = serde_json::from_slice(state)
-            .map_err(|error| RestoreError::Invalid(error.to_string()))?;
+        let aggregate = serde_json::from_slice(state).map_err(|error| RestoreError::Invalid(error.to_string()))?;
         Ok(Self::new(aggregate))
     }
 }
 
 impl<A: Aggregate> Instance for Resident<A> {
-    fn apply(
-        &mut self,
-        event_type: &str,
-        schema_version: u32,
-        payload: &[u8],
-    ) -> Result<(), EventError> {
+    fn apply(&mut self, event_type: &str, schema_version: u32, payload: &[u8]) -> Result<(), EventError> {
         A::Event::decode(event_type, schema_version, payload, &mut self.decoded)?;
         for event in self.decoded.drain(..) {
             self.aggregate.apply(event);
@@ -119,12 +91,7 @@ impl<A: Aggregate> Instance for Resident<A> {
         Ok(())
     }
 
-    fn decide(
-        &self,
-        command: &str,
-        payload: &[u8],
-        ctx: &Context,
-    ) -> Result<Vec<EncodedEvent>, DecideError> {
+    fn decide(&self, command: &str, payload: &[u8], ctx: &Context) -> Result<Vec<EncodedEvent>, DecideError> {
         let command = A::Command::decode(command, payload).map_err(DecideError::Command)?;
         match self.aggregate.decide(command, ctx) {
             Ok(events) => Ok(events.into_iter().map(EventSet::encode).collect()),
@@ -137,17 +104,14 @@ impl<A: Aggregate> Instance for Resident<A> {
     }
 
     fn state(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.aggregate)
-            .expect("a state has a JSON form: the keys of its maps are strings")
+        serde_json::to_vec(&self.aggregate).expect("a state has a JSON form: the keys of its maps are strings")
     }
 }
 
 /// The events that one of history now stands for; one in its newest form is passed on as it is, byte for byte.
 fn upcast<E: EventSet>(event_type: &str, schema_version: u32, payload: Vec<u8>) -> Upcast {
     let mut kinds = E::CURRENT.iter().map(|event| event.kind);
-    if let Some(kind) =
-        kinds.find(|kind| kind.event_type == event_type && kind.schema_version == schema_version)
-    {
+    if let Some(kind) = kinds.find(|kind| kind.event_type == event_type && kind.schema_version == schema_version) {
         return Ok(vec![EncodedEvent { kind, payload }]);
     }
     let mut events = Vec::new();
@@ -215,23 +179,13 @@ mod tests {
 
     const TYPE: AggregateType = AggregateType::of::<Sum>();
 
-    fn upcast(
-        event_type: &str,
-        schema_version: u32,
-        payload: &str,
-    ) -> Result<Vec<EncodedEvent>, EventError> {
+    fn upcast(event_type: &str, schema_version: u32, payload: &str) -> Result<Vec<EncodedEvent>, EventError> {
         (TYPE.upcast)(event_type, schema_version, payload.as_bytes().to_vec())
     }
 
     fn added(payload: &str) -> EncodedEvent {
-        let kind = EventKind {
-            event_type: "Added",
-            schema_version: 2,
-        };
-        EncodedEvent {
-            kind,
-            payload: payload.as_bytes().to_vec(),
-        }
+        let kind = EventKind { event_type: "Added", schema_version: 2 };
+        EncodedEvent { kind, payload: payload.as_bytes().to_vec() }
     }
 
     #[test]
@@ -240,18 +194,9 @@ mod tests {
         aggregate.apply("Added", 2, br#"{"n":4}"#).unwrap();
         let state = aggregate.state();
         assert_eq!(state, br#"{"sum":4}"#);
-        assert_eq!(
-            (TYPE.restore)(3, &state).map(|restored| restored.state()),
-            Ok(state.clone())
-        );
-        assert_eq!(
-            (TYPE.restore)(2, &state).err(),
-            Some(RestoreError::OtherStateVersion)
-        );
-        assert!(matches!(
-            (TYPE.restore)(3, b"{}").err(),
-            Some(RestoreError::Invalid(_))
-        ));
+        assert_eq!((TYPE.restore)(3, &state).map(|restored| restored.state()), Ok(state.clone()));
+        assert_eq!((TYPE.restore)(2, &state).err(), Some(RestoreError::OtherStateVersion));
+        assert!(matches!((TYPE.restore)(3, b"{}").err(), Some(RestoreError::Invalid(_))));
     }
 
     #[test]
@@ -263,10 +208,7 @@ mod tests {
     #[test]
     fn old_events_are_answered_in_their_newest_form() {
         assert_eq!(upcast("Added", 1, "7"), Ok(vec![added(r#"{"n":7}"#)]));
-        assert_eq!(
-            upcast("Split", 1, "[1,2]"),
-            Ok(vec![added(r#"{"n":1}"#), added(r#"{"n":2}"#)])
-        );
+        assert_eq!(upcast("Split", 1, "[1,2]"), Ok(vec![added(r#"{"n":1}"#), added(r#"{"n":2}"#)]));
         assert_eq!(upcast("Added", 3, "7"), Err(EventError::Unknown));
     }
 
@@ -280,13 +222,8 @@ mod tests {
     fn a_descriptor_is_the_same_on_every_call() {
         let descriptor = (TYPE.describe)();
         assert_eq!(descriptor, (TYPE.describe)());
-        assert_eq!(
-            (descriptor.aggregate_type, descriptor.state_version),
-            ("sum", 3)
-        );
-        let [EventType { kind, .. }] = Event::CURRENT else {
-            panic!("one event is declared")
-        };
+        assert_eq!((descriptor.aggregate_type, descriptor.state_version), ("sum", 3));
+        let [EventType { kind, .. }] = Event::CURRENT else { panic!("one event is declared") };
         assert_eq!(descriptor.events[0].kind, *kind);
     }
 }

@@ -229,9 +229,7 @@ pub use {schemars, serde, serde_json};
 pub use crate::aggregate::{Aggregate, State};
 pub use crate::command::{CommandError, CommandSet, CommandType, EncodedCommand};
 pub use crate::context::Context;
-pub use crate::event::{
-    EncodedEvent, EventError, EventKind, EventSet, EventType, IntoEvents, IntoUpcast, Upcast,
-};
+pub use crate::event::{EncodedEvent, EventError, EventKind, EventSet, EventType, IntoEvents, IntoUpcast, Upcast};
 pub use crate::rejection::{Rejection, RejectionType};
 
 /// All that a module's source needs: `use everfold_sdk::prelude::*;`

@@ -13,8 +13,7 @@ use serde_json::json;
 pub use crate::guest::{Glue, bindings};
 pub use crate::instance::AggregateType;
 use crate::{
-    CommandError, EncodedCommand, EncodedEvent, EventError, EventKind, EventSet, IntoEvents,
-    IntoUpcast, Upcast,
+    CommandError, EncodedCommand, EncodedEvent, EventError, EventKind, EventSet, IntoEvents, IntoUpcast, Upcast,
 };
 
 /// What `export!` says about a module.
@@ -30,10 +29,7 @@ pub const fn assert_distinct(names: &[&str]) {
     while i < names.len() {
         let mut j = i + 1;
         while j < names.len() {
-            assert!(
-                !equal(names[i].as_bytes(), names[j].as_bytes()),
-                "two exported aggregates have the same TYPE"
-            );
+            assert!(!equal(names[i].as_bytes(), names[j].as_bytes()), "two exported aggregates have the same TYPE");
             j += 1;
         }
         i += 1;
@@ -62,25 +58,12 @@ pub fn decode_command<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CommandE
     serde_json::from_slice(payload).map_err(|error| CommandError::Invalid(error.to_string()))
 }
 
-pub fn encode_event<T: Serialize>(
-    event_type: &'static str,
-    schema_version: u32,
-    payload: &T,
-) -> EncodedEvent {
-    EncodedEvent {
-        kind: EventKind {
-            event_type,
-            schema_version,
-        },
-        payload: to_json(event_type, payload),
-    }
+pub fn encode_event<T: Serialize>(event_type: &'static str, schema_version: u32, payload: &T) -> EncodedEvent {
+    EncodedEvent { kind: EventKind { event_type, schema_version }, payload: to_json(event_type, payload) }
 }
 
 pub fn encode_command<T: Serialize>(name: &'static str, payload: &T) -> EncodedCommand {
-    EncodedCommand {
-        name,
-        payload: to_json(name, payload),
-    }
+    EncodedCommand { name, payload: to_json(name, payload) }
 }
 
 pub fn to_json<T: Serialize>(what: &str, value: &T) -> Vec<u8> {
@@ -95,12 +78,9 @@ pub fn upcast<E: EventSet, Old: DeserializeOwned, New: IntoUpcast<E>>(
     into: &mut Vec<E>,
 ) -> Result<(), EventError> {
     match upcaster(decode_event(payload)?).into_upcast() {
-        Upcast::Payload(payload) => E::decode(
-            next.event_type,
-            next.schema_version,
-            &to_json(next.event_type, &payload),
-            into,
-        ),
+        Upcast::Payload(payload) => {
+            E::decode(next.event_type, next.schema_version, &to_json(next.event_type, &payload), into)
+        }
         Upcast::Events(events) => {
             into.extend(events);
             Ok(())
@@ -120,11 +100,7 @@ pub fn retire<E: EventSet, Old: DeserializeOwned, New: IntoEvents<E>>(
 
 /// The JSON Schema (2020-12) of a payload.
 pub fn schema<T: JsonSchema>() -> String {
-    SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<T>()
-        .as_value()
-        .to_string()
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().as_value().to_string()
 }
 
 /// The JSON Schema of a payload without fields.
@@ -172,9 +148,7 @@ impl<'de, const STRICT: bool> Visitor<'de> for Empty<STRICT> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
         while let Some(field) = map.next_key::<String>()? {
             if STRICT {
-                return Err(A::Error::custom(format!(
-                    "unknown field `{field}`, there are no fields"
-                )));
+                return Err(A::Error::custom(format!("unknown field `{field}`, there are no fields")));
             }
             map.next_value::<IgnoredAny>()?;
         }

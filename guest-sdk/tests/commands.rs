@@ -45,18 +45,10 @@ fn decode(name: &str, payload: &str) -> Result<Command, CommandError> {
 
 #[test]
 fn commands_are_decoded_by_name() {
-    let placed = Command::Place {
-        placed_by: "ann".into(),
-        priority: None,
-    };
+    let placed = Command::Place { placed_by: "ann".into(), priority: None };
     assert_eq!(decode("Place", r#"{"placedBy":"ann"}"#), Ok(placed));
-    let address = Address {
-        street: "Elm".into(),
-    };
-    assert_eq!(
-        decode("Deliver", r#"{"street":"Elm"}"#),
-        Ok(Command::Deliver(address))
-    );
+    let address = Address { street: "Elm".into() };
+    assert_eq!(decode("Deliver", r#"{"street":"Elm"}"#), Ok(Command::Deliver(address)));
     assert_eq!(decode("CancelOrder", "{}"), Ok(Command::Cancel));
     assert_eq!(decode("CancelOrder", " null "), Ok(Command::Cancel));
     for name in ["Cancel", "place", ""] {
@@ -66,11 +58,7 @@ fn commands_are_decoded_by_name() {
 
 #[test]
 fn commands_are_encoded_as_they_are_decoded() {
-    let encoded = Command::Place {
-        placed_by: "ann".into(),
-        priority: Some(2),
-    }
-    .encode();
+    let encoded = Command::Place { placed_by: "ann".into(), priority: Some(2) }.encode();
     assert_eq!(encoded.name, "Place");
     assert_eq!(encoded.payload, br#"{"placedBy":"ann","priority":2}"#);
     assert_eq!(Command::Cancel.encode().payload, b"{}");
@@ -86,13 +74,9 @@ fn fields_that_are_not_declared_are_refused() {
         ("Place", "[]"),
     ] {
         let error = decode(name, payload);
-        assert!(
-            matches!(error, Err(CommandError::Invalid(_))),
-            "{name} {payload}: {error:?}"
-        );
+        assert!(matches!(error, Err(CommandError::Invalid(_))), "{name} {payload}: {error:?}");
     }
-    let Err(CommandError::Invalid(why)) = decode("Place", r#"{"placedBy":"ann","prioritty":2}"#)
-    else {
+    let Err(CommandError::Invalid(why)) = decode("Place", r#"{"placedBy":"ann","prioritty":2}"#) else {
         panic!("decoded");
     };
     assert!(why.contains("unknown field `prioritty`"), "{why}");
@@ -100,10 +84,7 @@ fn fields_that_are_not_declared_are_refused() {
 
 #[test]
 fn schemas_say_what_is_refused() {
-    let schemas: Vec<Value> = Command::COMMANDS
-        .iter()
-        .map(|command| (command.schema)().parse().unwrap())
-        .collect();
+    let schemas: Vec<Value> = Command::COMMANDS.iter().map(|command| (command.schema)().parse().unwrap()).collect();
     assert_eq!(schemas[0]["additionalProperties"], false);
     assert_eq!(schemas[0]["properties"]["priority"]["maximum"], 9);
     assert_eq!(schemas[0]["description"], "Places the order.");
@@ -119,37 +100,16 @@ fn rejections_have_codes_messages_and_details() {
     assert_eq!(rejection.message(), "already placed");
     assert_eq!(rejection.details(), None);
 
-    let rejection = Error::SoldOut {
-        left: 2,
-        asked: 3,
-        place: Place { shelf: 7 },
-    };
+    let rejection = Error::SoldOut { left: 2, asked: 3, place: Place { shelf: 7 } };
     assert_eq!(rejection.code(), "sold-out");
-    assert_eq!(
-        rejection.message(),
-        "2 of 3 are left, in Place { shelf: 7 }"
-    );
-    let details: Value =
-        everfold_sdk::serde_json::from_slice(&rejection.details().unwrap()).unwrap();
-    assert_eq!(
-        details,
-        json!({ "left": 2, "asked": 3, "place": { "shelf": 7 } })
-    );
+    assert_eq!(rejection.message(), "2 of 3 are left, in Place { shelf: 7 }");
+    let details: Value = everfold_sdk::serde_json::from_slice(&rejection.details().unwrap()).unwrap();
+    assert_eq!(details, json!({ "left": 2, "asked": 3, "place": { "shelf": 7 } }));
 
-    let rejection = Error::NotOpenYet {
-        opens: "noon".into(),
-        hint: None,
-    };
-    assert_eq!(
-        (rejection.code(), rejection.message()),
-        ("closed", "not before noon".into())
-    );
+    let rejection = Error::NotOpenYet { opens: "noon".into(), hint: None };
+    assert_eq!((rejection.code(), rejection.message()), ("closed", "not before noon".into()));
 
-    let declared = [
-        ("already-placed", Some("Nothing to do.")),
-        ("sold-out", None),
-        ("closed", None),
-    ];
+    let declared = [("already-placed", Some("Nothing to do.")), ("sold-out", None), ("closed", None)];
     let declared = declared.map(|(code, description)| RejectionType { code, description });
     assert_eq!(Error::REJECTIONS, declared);
 }

@@ -14,7 +14,9 @@ struct Tally {
 #[derive(EventSet)]
 enum Event {
     #[event(version = 2, upcast(1 = counted_v1))]
-    Counted { n: i64 },
+    Counted {
+        n: i64,
+    },
     Stamped {
         time: i64,
         actor: Option<String>,
@@ -59,12 +61,7 @@ impl Aggregate for Tally {
             Command::Count { n } => Ok(vec![Event::Counted { n }, Event::Counted { n: 0 }]),
             Command::Stamp => {
                 let (time, actor, version) = (ctx.time, ctx.actor.clone(), ctx.version);
-                Ok(vec![Event::Stamped {
-                    time,
-                    actor,
-                    version,
-                    id: ctx.command_id.clone(),
-                }])
+                Ok(vec![Event::Stamped { time, actor, version, id: ctx.command_id.clone() }])
             }
             Command::Rest => Ok(vec![]),
         }
@@ -114,37 +111,25 @@ fn history_of_older_versions_is_taken() {
     expected = "other events than expected\n  Counted {\"n\":2}\n- Counted {\"n\":1}\n+ Counted {\"n\":0}\n"
 )]
 fn other_events_are_shown_as_a_diff() {
-    given_nothing::<Tally>()
-        .when(Command::Count { n: 2 })
-        .then([Event::Counted { n: 2 }, Event::Counted { n: 1 }]);
+    given_nothing::<Tally>().when(Command::Count { n: 2 }).then([Event::Counted { n: 2 }, Event::Counted { n: 1 }]);
 }
 
 #[test]
-#[should_panic(
-    expected = "expected events, but was rejected as `negative`: -1 is negative {\"n\":-1}"
-)]
+#[should_panic(expected = "expected events, but was rejected as `negative`: -1 is negative {\"n\":-1}")]
 fn a_rejection_is_not_events() {
-    given_nothing::<Tally>()
-        .when(Command::Count { n: -1 })
-        .then([Event::Counted { n: -1 }]);
+    given_nothing::<Tally>().when(Command::Count { n: -1 }).then([Event::Counted { n: -1 }]);
 }
 
 #[test]
-#[should_panic(
-    expected = "expected the rejection `negative`, but it was accepted and answered no events"
-)]
+#[should_panic(expected = "expected the rejection `negative`, but it was accepted and answered no events")]
 fn no_events_are_not_a_rejection() {
-    given_nothing::<Tally>()
-        .when(Command::Rest)
-        .then_rejected("negative");
+    given_nothing::<Tally>().when(Command::Rest).then_rejected("negative");
 }
 
 #[test]
 #[should_panic(expected = "was rejected as `negative`: -1 is negative")]
 fn details_of_a_rejection_count() {
-    given_nothing::<Tally>()
-        .when(Command::Count { n: -1 })
-        .then_reject(Error::Negative { n: -2 });
+    given_nothing::<Tally>().when(Command::Count { n: -1 }).then_reject(Error::Negative { n: -2 });
 }
 
 #[test]
@@ -183,10 +168,7 @@ macro_rules! faulty {
 }
 
 fn puts(n: impl IntoIterator<Item = u32>) -> impl Iterator<Item = Put> {
-    n.into_iter().map(|n| Put::Put {
-        key: n.to_string(),
-        n: n.into(),
-    })
+    n.into_iter().map(|n| Put::Put { key: n.to_string(), n: n.into() })
 }
 
 #[state]

@@ -75,14 +75,10 @@ impl Aggregate for Account {
             _ if self.owner.is_none() => Err(Error::NotOpen),
             Command::Deposit { amount } => Ok(vec![Event::Deposited { amount }]),
             Command::Withdraw { amount } if amount > self.balance => {
-                Err(Error::InsufficientFunds {
-                    balance: self.balance,
-                })
+                Err(Error::InsufficientFunds { balance: self.balance })
             }
             Command::Withdraw { amount } => Ok(vec![Event::Withdrawn { amount }]),
-            Command::Close if self.balance > 0 => Err(Error::NotEmpty {
-                balance: self.balance,
-            }),
+            Command::Close if self.balance > 0 => Err(Error::NotEmpty { balance: self.balance }),
             Command::Close => Ok(vec![Event::Closed]),
         }
     }

@@ -5,9 +5,7 @@ use everfold_sdk::serde_json::json;
 use everfold_sdk::testing::{given, given_nothing};
 
 fn opened() -> Event {
-    Event::Opened {
-        owner: "Ann".into(),
-    }
+    Event::Opened { owner: "Ann".into() }
 }
 
 #[test]
@@ -17,12 +15,8 @@ fn an_empty_account_is_closed_and_can_be_opened_anew() {
         .then([Event::Closed])
         .when(Command::Deposit { amount: 1 })
         .then_rejected("not-open")
-        .when(Command::Open {
-            owner: "Bob".into(),
-        })
-        .then([Event::Opened {
-            owner: "Bob".into(),
-        }]);
+        .when(Command::Open { owner: "Bob".into() })
+        .then([Event::Opened { owner: "Bob".into() }]);
 }
 
 #[test]
@@ -34,9 +28,7 @@ fn an_account_that_holds_money_stays_open() {
 
 #[test]
 fn what_is_not_open_is_not_closed() {
-    given_nothing::<Account>()
-        .when(Command::Close)
-        .then_rejected("not-open");
+    given_nothing::<Account>().when(Command::Close).then_rejected("not-open");
 }
 
 #[test]

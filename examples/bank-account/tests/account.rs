@@ -4,9 +4,7 @@ use bank_account::{Account, Command, Error, Event};
 use everfold_sdk::testing::{History, given, given_nothing};
 
 fn opened() -> Event {
-    Event::Opened {
-        owner: "Ann".into(),
-    }
+    Event::Opened { owner: "Ann".into() }
 }
 
 fn account_with(amount: u64) -> History<Account> {
@@ -16,25 +14,17 @@ fn account_with(amount: u64) -> History<Account> {
 #[test]
 fn an_account_is_opened_once() {
     given_nothing::<Account>()
-        .when(Command::Open {
-            owner: "Ann".into(),
-        })
+        .when(Command::Open { owner: "Ann".into() })
         .then([opened()])
         .then_state(|account| assert_eq!(account.owner.as_deref(), Some("Ann")))
-        .when(Command::Open {
-            owner: "Bob".into(),
-        })
+        .when(Command::Open { owner: "Bob".into() })
         .then_rejected("already-open");
 }
 
 #[test]
 fn nothing_goes_before_open() {
-    given_nothing::<Account>()
-        .when(Command::Deposit { amount: 5 })
-        .then_rejected("not-open");
-    given_nothing::<Account>()
-        .when(Command::Withdraw { amount: 5 })
-        .then_rejected("not-open");
+    given_nothing::<Account>().when(Command::Deposit { amount: 5 }).then_rejected("not-open");
+    given_nothing::<Account>().when(Command::Withdraw { amount: 5 }).then_rejected("not-open");
 }
 
 #[test]

@@ -18,9 +18,7 @@ pub(crate) fn derive(item: &DeriveInput) -> Result<TokenStream> {
     payload::assert_distinct(payloads.iter().map(Payload::name), "the command")?;
 
     let ident = &item.ident;
-    let items = payloads
-        .iter()
-        .map(|payload| payload.item(rename_all_fields.as_ref()));
+    let items = payloads.iter().map(|payload| payload.item(rename_all_fields.as_ref()));
     let types = variants.iter().zip(&payloads).map(|(variant, payload)| {
         let (name, schema) = (payload.name(), payload.schema());
         let description = docs::description_tokens(&variant.attrs);
@@ -64,11 +62,7 @@ pub(crate) fn derive(item: &DeriveInput) -> Result<TokenStream> {
 
 fn rename_all_fields(item: &DeriveInput) -> Result<Option<LitStr>> {
     let mut case = None;
-    for attribute in item
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("commands"))
-    {
+    for attribute in item.attrs.iter().filter(|attribute| attribute.path().is_ident("commands")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("rename_all_fields") {
                 return Err(meta.error("expected `rename_all_fields = \"…\"`"));
@@ -82,11 +76,7 @@ fn rename_all_fields(item: &DeriveInput) -> Result<Option<LitStr>> {
 
 fn name(variant: &Variant) -> Result<LitStr> {
     let mut name = LitStr::new(&variant.ident.to_string(), variant.ident.span());
-    for attribute in variant
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("command"))
-    {
+    for attribute in variant.attrs.iter().filter(|attribute| attribute.path().is_ident("command")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("name") {
                 return Err(meta.error("expected `name = \"…\"`"));

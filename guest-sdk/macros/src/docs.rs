@@ -7,11 +7,7 @@ use syn::{Attribute, Expr, ExprLit, Lit, Meta};
 /// The text of a doc comment: lines of a paragraph joined, paragraphs apart. None where there is no comment.
 pub(crate) fn description(attributes: &[Attribute]) -> Option<String> {
     let mut paragraphs = vec![String::new()];
-    for line in attributes
-        .iter()
-        .filter_map(doc_line)
-        .flat_map(|text| lines(&text))
-    {
+    for line in attributes.iter().filter_map(doc_line).flat_map(|text| lines(&text)) {
         match paragraphs.last_mut() {
             Some(paragraph) if !line.is_empty() => {
                 if !paragraph.is_empty() {
@@ -38,11 +34,7 @@ fn doc_line(attribute: &Attribute) -> Option<String> {
     let Meta::NameValue(meta) = &attribute.meta else {
         return None;
     };
-    let Expr::Lit(ExprLit {
-        lit: Lit::Str(text),
-        ..
-    }) = &meta.value
-    else {
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &meta.value else {
         return None;
     };
     meta.path.is_ident("doc").then(|| text.value())

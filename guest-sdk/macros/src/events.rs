@@ -44,10 +44,7 @@ impl Parse for Upcaster {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let version = input.parse()?;
         input.parse::<Token![=]>()?;
-        Ok(Self {
-            version,
-            function: input.parse()?,
-        })
+        Ok(Self { version, function: input.parse()? })
     }
 }
 
@@ -57,27 +54,16 @@ pub(crate) fn derive(item: &DeriveInput) -> Result<TokenStream> {
     let variants = payload::variants(item, "EventSet")?;
     let events: Vec<_> = variants.into_iter().map(event).collect::<Result<_>>()?;
     let retired = options.retired.iter().map(|retired| &retired.name);
-    let names = events
-        .iter()
-        .flat_map(|event| event.former_names.iter().chain([event.payload.name()]));
+    let names = events.iter().flat_map(|event| event.former_names.iter().chain([event.payload.name()]));
     payload::assert_distinct(names.chain(retired), "the event type")?;
 
     let ident = &item.ident;
-    let items = events
-        .iter()
-        .map(|event| event.payload.item(options.rename_all_fields.as_ref()));
+    let items = events.iter().map(|event| event.payload.item(options.rename_all_fields.as_ref()));
     let current = events.iter().map(current);
-    let old = events
-        .iter()
-        .map(Event::old_kinds)
-        .chain(options.retired.iter().map(Retired::kinds));
-    let decode = events
-        .iter()
-        .map(decode_arms)
-        .chain(options.retired.iter().map(retired_arms));
+    let old = events.iter().map(Event::old_kinds).chain(options.retired.iter().map(Retired::kinds));
+    let decode = events.iter().map(decode_arms).chain(options.retired.iter().map(retired_arms));
     let encode = events.iter().map(|event| {
-        let (name, version, (pattern, value)) =
-            (event.payload.name(), event.version, event.payload.encode());
+        let (name, version, (pattern, value)) = (event.payload.name(), event.version, event.payload.encode());
         quote!(#pattern => ::everfold_sdk::__private::encode_event(#name, #version, &#value))
     });
     Ok(quote! {
@@ -110,10 +96,7 @@ pub(crate) fn derive(item: &DeriveInput) -> Result<TokenStream> {
 }
 
 fn current(event: &Event<'_>) -> TokenStream {
-    let (schema, description) = (
-        event.payload.schema(),
-        docs::description_tokens(&event.variant.attrs),
-    );
+    let (schema, description) = (event.payload.schema(), docs::description_tokens(&event.variant.attrs));
     let kind = kind(event.payload.name(), event.version);
     quote!(::everfold_sdk::EventType { kind: #kind, description: #description, schema: #schema })
 }
@@ -149,10 +132,7 @@ impl Event<'_> {
     /// Older versions under its present name, and all versions under former ones.
     fn old_kinds(&self) -> TokenStream {
         let older = (1..self.version).map(|version| kind(self.payload.name(), version));
-        let former = self
-            .former_names
-            .iter()
-            .flat_map(|name| (1..=self.version).map(|version| kind(name, version)));
+        let former = self.former_names.iter().flat_map(|name| (1..=self.version).map(|version| kind(name, version)));
         let kinds = older.chain(former);
         quote!(#(#kinds,)*)
     }
@@ -160,10 +140,7 @@ impl Event<'_> {
 
 impl Retired {
     fn kinds(&self) -> TokenStream {
-        let (name, versions) = (
-            &self.name,
-            self.upcasters.iter().map(|upcaster| &upcaster.version),
-        );
+        let (name, versions) = (&self.name, self.upcasters.iter().map(|upcaster| &upcaster.version));
         quote!(#(::everfold_sdk::EventKind { event_type: #name, schema_version: #versions },)*)
     }
 }
@@ -174,20 +151,14 @@ fn kind(name: &LitStr, version: u32) -> TokenStream {
 
 fn options(item: &DeriveInput) -> Result<Options> {
     let mut options = Options::default();
-    for attribute in item
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("events"))
-    {
+    for attribute in item.attrs.iter().filter(|attribute| attribute.path().is_ident("events")) {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("rename_all_fields") {
                 options.rename_all_fields = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("retired") {
                 options.retired.push(retired(&meta)?);
             } else {
-                return Err(meta.error(
-                    "expected `rename_all_fields = \"…\"` or `retired(\"Type\", 1 = upcaster)`",
-                ));
+                return Err(meta.error("expected `rename_all_fields = \"…\"` or `retired(\"Type\", 1 = upcaster)`"));
             }
             Ok(())
         })?;
@@ -200,16 +171,11 @@ fn retired(meta: &ParseNestedMeta<'_>) -> Result<Retired> {
     parenthesized!(content in meta.input);
     let name: LitStr = content.parse()?;
     content.parse::<Token![,]>()?;
-    let upcasters: Vec<_> = Punctuated::<Upcaster, Token![,]>::parse_terminated(&content)?
-        .into_iter()
-        .collect();
+    let upcasters: Vec<_> = Punctuated::<Upcaster, Token![,]>::parse_terminated(&content)?.into_iter().collect();
     let mut seen = std::collections::HashSet::new();
     for upcaster in &upcasters {
         if !seen.insert(number(&upcaster.version)?) {
-            return Err(Error::new(
-                upcaster.version.span(),
-                "this version has two upcasters",
-            ));
+            return Err(Error::new(upcaster.version.span(), "this version has two upcasters"));
         }
     }
     Ok(Retired { name, upcasters })
@@ -220,11 +186,7 @@ fn event(variant: &Variant) -> Result<Event<'_>> {
     let mut version = LitInt::new("1", variant.ident.span());
     let mut former_names = Vec::new();
     let mut upcasters = Vec::new();
-    for attribute in variant
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("event"))
-    {
+    for attribute in variant.attrs.iter().filter(|attribute| attribute.path().is_ident("event")) {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("name") {
                 name = meta.value()?.parse()?;
@@ -235,9 +197,7 @@ fn event(variant: &Variant) -> Result<Event<'_>> {
             } else if meta.path.is_ident("upcast") {
                 let content;
                 parenthesized!(content in meta.input);
-                upcasters.extend(Punctuated::<Upcaster, Token![,]>::parse_terminated(
-                    &content,
-                )?);
+                upcasters.extend(Punctuated::<Upcaster, Token![,]>::parse_terminated(&content)?);
             } else {
                 return Err(meta.error("expected `name`, `version`, `renamed_from` or `upcast`"));
             }
@@ -246,33 +206,19 @@ fn event(variant: &Variant) -> Result<Event<'_>> {
     }
     let payload = Payload::new(variant, name, Strictness::Tolerant)?;
     let (version, upcasters) = ordered(&version, upcasters)?;
-    Ok(Event {
-        variant,
-        payload,
-        version,
-        former_names,
-        upcasters,
-    })
+    Ok(Event { variant, payload, version, former_names, upcasters })
 }
 
 /// The upcasters by version. Each older version must have one: without it the history that it wrote is unreadable.
 fn ordered(version: &LitInt, mut upcasters: Vec<Upcaster>) -> Result<(u32, Vec<Upcaster>)> {
     let newest = number(version)?;
-    let mut numbers = upcasters
-        .iter()
-        .map(|upcaster| number(&upcaster.version))
-        .collect::<Result<Vec<_>>>()?;
+    let mut numbers = upcasters.iter().map(|upcaster| number(&upcaster.version)).collect::<Result<Vec<_>>>()?;
     numbers.sort_unstable();
     if !numbers.iter().copied().eq(1..newest) {
         let message = match newest {
-            1 => "version 1 is the first: there is nothing to upcast (is `version = …` missing?)"
-                .to_owned(),
-            2 => {
-                "version 2 needs an upcaster from the one before: `upcast(1 = function)`".to_owned()
-            }
-            _ => format!(
-                "version {newest} needs one upcaster for each version before it: `upcast(1 = …, 2 = …)`"
-            ),
+            1 => "version 1 is the first: there is nothing to upcast (is `version = …` missing?)".to_owned(),
+            2 => "version 2 needs an upcaster from the one before: `upcast(1 = function)`".to_owned(),
+            _ => format!("version {newest} needs one upcaster for each version before it: `upcast(1 = …, 2 = …)`"),
         };
         return Err(Error::new(version.span(), message));
     }

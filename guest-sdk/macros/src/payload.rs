@@ -7,9 +7,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
-use syn::{
-    Attribute, Data, DeriveInput, Error, Field, Fields, LitStr, Meta, Result, Token, Type, Variant,
-};
+use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, LitStr, Meta, Result, Token, Type, Variant};
 
 use crate::docs;
 
@@ -40,32 +38,20 @@ enum Shape<'a> {
 /// The variants of an enum without generics.
 pub(crate) fn variants<'a>(item: &'a DeriveInput, derive: &str) -> Result<Vec<&'a Variant>> {
     let Data::Enum(data) = &item.data else {
-        return Err(Error::new(
-            item.ident.span(),
-            format!("{derive} is derived for an enum"),
-        ));
+        return Err(Error::new(item.ident.span(), format!("{derive} is derived for an enum")));
     };
     if !item.generics.params.is_empty() {
-        return Err(Error::new(
-            item.generics.span(),
-            format!("{derive} can't be derived for a generic enum"),
-        ));
+        return Err(Error::new(item.generics.span(), format!("{derive} can't be derived for a generic enum")));
     }
     Ok(data.variants.iter().collect())
 }
 
 /// Refuses two variants that are known by one name.
-pub(crate) fn assert_distinct<'a>(
-    names: impl IntoIterator<Item = &'a LitStr>,
-    what: &str,
-) -> Result<()> {
+pub(crate) fn assert_distinct<'a>(names: impl IntoIterator<Item = &'a LitStr>, what: &str) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     for name in names {
         if !seen.insert(name.value()) {
-            return Err(Error::new(
-                name.span(),
-                format!("{what} `{}` is declared twice", name.value()),
-            ));
+            return Err(Error::new(name.span(), format!("{what} `{}` is declared twice", name.value())));
         }
     }
     Ok(())
@@ -90,9 +76,7 @@ impl<'a> Payload<'a> {
             Fields::Unit => Shape::Empty,
             Fields::Named(fields) if fields.named.is_empty() => Shape::Empty,
             Fields::Named(fields) => Shape::Named(fields.named.iter().collect()),
-            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
-                Shape::Newtype(&fields.unnamed[0].ty)
-            }
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Shape::Newtype(&fields.unnamed[0].ty),
             Fields::Unnamed(fields) => {
                 let message = "a payload is a JSON object: name the fields, or use one field of a #[data] type";
                 return Err(Error::new(fields.span(), message));
@@ -101,12 +85,7 @@ impl<'a> Payload<'a> {
         for attribute in variant.attrs.iter().filter(|attribute| is_serde(attribute)) {
             check_attribute(attribute, &shape)?;
         }
-        Ok(Self {
-            variant,
-            name,
-            strictness,
-            shape,
-        })
+        Ok(Self { variant, name, strictness, shape })
     }
 
     pub(crate) fn name(&self) -> &LitStr {
@@ -120,21 +99,14 @@ impl<'a> Payload<'a> {
         };
         let ident = self.hidden();
         let name = &self.name;
-        let attributes = self
-            .variant
-            .attrs
-            .iter()
-            .filter(|attribute| is_serde(attribute) || attribute.path().is_ident("doc"));
-        let rename_all = rename_all_fields
-            .filter(|_| !self.says("rename_all"))
-            .map(|case| quote!(#[serde(rename_all = #case)]));
-        let strict =
-            (self.strictness == Strictness::Strict).then(|| quote!(#[serde(deny_unknown_fields)]));
+        let attributes =
+            self.variant.attrs.iter().filter(|attribute| is_serde(attribute) || attribute.path().is_ident("doc"));
+        let rename_all =
+            rename_all_fields.filter(|_| !self.says("rename_all")).map(|case| quote!(#[serde(rename_all = #case)]));
+        let strict = (self.strictness == Strictness::Strict).then(|| quote!(#[serde(deny_unknown_fields)]));
         let fields = fields.iter().map(|field| {
-            let attributes = field
-                .attrs
-                .iter()
-                .filter(|attribute| is_serde(attribute) || attribute.path().is_ident("doc"));
+            let attributes =
+                field.attrs.iter().filter(|attribute| is_serde(attribute) || attribute.path().is_ident("doc"));
             let (ident, ty) = (&field.ident, &field.ty);
             quote!(#(#attributes)* #ident: #ty)
         });
@@ -157,8 +129,7 @@ impl<'a> Payload<'a> {
     pub(crate) fn schema(&self) -> TokenStream {
         match &self.shape {
             Shape::Empty => {
-                let (name, description) =
-                    (&self.name, docs::description_tokens(&self.variant.attrs));
+                let (name, description) = (&self.name, docs::description_tokens(&self.variant.attrs));
                 let strict = self.strictness == Strictness::Strict;
                 quote!(|| ::everfold_sdk::__private::empty_schema(#name, #description, #strict))
             }
@@ -192,25 +163,15 @@ impl<'a> Payload<'a> {
             Shape::Newtype(_) => (quote!(Self::#variant(payload)), quote!(payload)),
             Shape::Named(fields) => {
                 let fields: Vec<_> = fields.iter().map(|field| &field.ident).collect();
-                (
-                    quote!(Self::#variant { #(#fields),* }),
-                    quote!(#ty { #(#fields),* }),
-                )
+                (quote!(Self::#variant { #(#fields),* }), quote!(#ty { #(#fields),* }))
             }
         }
     }
 
     /// Whether the variant's own attributes say so.
     fn says(&self, key: &str) -> bool {
-        let attributes = self
-            .variant
-            .attrs
-            .iter()
-            .filter(|attribute| is_serde(attribute));
-        attributes
-            .filter_map(|attribute| metas(attribute).ok())
-            .flatten()
-            .any(|meta| meta.path().is_ident(key))
+        let attributes = self.variant.attrs.iter().filter(|attribute| is_serde(attribute));
+        attributes.filter_map(|attribute| metas(attribute).ok()).flatten().any(|meta| meta.path().is_ident(key))
     }
 
     fn ty(&self) -> TokenStream {
@@ -238,20 +199,13 @@ fn is_serde(attribute: &Attribute) -> bool {
 
 fn check_attribute(attribute: &Attribute, shape: &Shape<'_>) -> Result<()> {
     if !matches!(shape, Shape::Named(_)) {
-        return Err(Error::new(
-            attribute.span(),
-            "this belongs on the type of the payload",
-        ));
+        return Err(Error::new(attribute.span(), "this belongs on the type of the payload"));
     }
-    match metas(attribute)?
-        .iter()
-        .find(|meta| meta.path().is_ident("rename"))
-    {
+    match metas(attribute)?.iter().find(|meta| meta.path().is_ident("rename")) {
         None => Ok(()),
-        Some(meta) => Err(Error::new(
-            meta.span(),
-            "the variant's name is set by `name = \"…\"` in #[event] or #[command]",
-        )),
+        Some(meta) => {
+            Err(Error::new(meta.span(), "the variant's name is set by `name = \"…\"` in #[event] or #[command]"))
+        }
     }
 }
 

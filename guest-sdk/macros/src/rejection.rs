@@ -19,10 +19,7 @@ struct Rejection<'a> {
 pub(crate) fn derive(item: &DeriveInput) -> Result<TokenStream> {
     let variants = payload::variants(item, "Rejection")?;
     let rejections: Vec<_> = variants.into_iter().map(rejection).collect::<Result<_>>()?;
-    payload::assert_distinct(
-        rejections.iter().map(|rejection| &rejection.code),
-        "the code",
-    )?;
+    payload::assert_distinct(rejections.iter().map(|rejection| &rejection.code), "the code")?;
 
     let ident = &item.ident;
     let types = rejections.iter().map(|Rejection { code, variant, .. }| {
@@ -55,14 +52,7 @@ pub(crate) fn derive(item: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-fn message(
-    Rejection {
-        variant,
-        fields,
-        code,
-        message,
-    }: &Rejection<'_>,
-) -> TokenStream {
+fn message(Rejection { variant, fields, code, message }: &Rejection<'_>) -> TokenStream {
     let variant = &variant.ident;
     match message {
         // Not every field need be in the message.
@@ -76,14 +66,7 @@ fn message(
     }
 }
 
-fn details(
-    Rejection {
-        variant,
-        fields,
-        code,
-        ..
-    }: &Rejection<'_>,
-) -> TokenStream {
+fn details(Rejection { variant, fields, code, .. }: &Rejection<'_>) -> TokenStream {
     let name = &variant.ident;
     if fields.is_empty() {
         return quote!(Self::#name { .. } => ::core::option::Option::None);
@@ -102,28 +85,13 @@ fn details(
 fn rejection(variant: &Variant) -> Result<Rejection<'_>> {
     let fields = match &variant.fields {
         Fields::Unnamed(fields) => {
-            return Err(Error::new(
-                fields.span(),
-                "details are a JSON object: name the fields",
-            ));
+            return Err(Error::new(fields.span(), "details are a JSON object: name the fields"));
         }
-        fields => fields
-            .iter()
-            .filter_map(|field| field.ident.as_ref())
-            .collect(),
+        fields => fields.iter().filter_map(|field| field.ident.as_ref()).collect(),
     };
     let code = variant.ident.to_string().to_kebab_case();
-    let mut rejection = Rejection {
-        variant,
-        fields,
-        code: LitStr::new(&code, variant.ident.span()),
-        message: None,
-    };
-    for attribute in variant
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("reject"))
-    {
+    let mut rejection = Rejection { variant, fields, code: LitStr::new(&code, variant.ident.span()), message: None };
+    for attribute in variant.attrs.iter().filter(|attribute| attribute.path().is_ident("reject")) {
         read(attribute, &mut rejection)?;
     }
     Ok(rejection)
@@ -138,10 +106,7 @@ fn read(attribute: &Attribute, rejection: &mut Rejection<'_>) -> Result<()> {
             } else {
                 let key: Ident = input.parse()?;
                 if key != "code" {
-                    return Err(Error::new(
-                        key.span(),
-                        "expected a message, or `code = \"…\"`",
-                    ));
+                    return Err(Error::new(key.span(), "expected a message, or `code = \"…\"`"));
                 }
                 input.parse::<syn::Token![=]>()?;
                 rejection.code = input.parse()?;

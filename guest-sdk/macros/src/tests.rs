@@ -5,11 +5,7 @@ use syn::{DeriveInput, Result, parse_quote};
 
 use crate::{commands, events, rejection, wrappers};
 
-fn refused(
-    derive: impl FnOnce(&DeriveInput) -> Result<TokenStream>,
-    item: &DeriveInput,
-    expected: &str,
-) {
+fn refused(derive: impl FnOnce(&DeriveInput) -> Result<TokenStream>, item: &DeriveInput, expected: &str) {
     let error = derive(item).expect_err("the item is refused").to_string();
     assert!(error.contains(expected), "{error}");
 }

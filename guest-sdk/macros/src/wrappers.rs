@@ -12,18 +12,12 @@ pub(crate) fn no_arguments(attribute: &str, arguments: TokenStream) -> Result<()
     if arguments.is_empty() {
         return Ok(());
     }
-    Err(Error::new(
-        arguments.span(),
-        format!("#[{attribute}] takes no arguments"),
-    ))
+    Err(Error::new(arguments.span(), format!("#[{attribute}] takes no arguments")))
 }
 
 pub(crate) fn state(item: &DeriveInput) -> Result<TokenStream> {
     if !item.generics.params.is_empty() {
-        return Err(Error::new(
-            item.generics.span(),
-            "a state can't be generic: one aggregate type has one state",
-        ));
+        return Err(Error::new(item.generics.span(), "a state can't be generic: one aggregate type has one state"));
     }
     let (ident, description) = (&item.ident, docs::description_tokens(&item.attrs));
     Ok(quote! {

@@ -56,17 +56,10 @@ pub struct History<A: Aggregate> {
 #[must_use = "a history alone tests nothing: go on with `when`"]
 #[track_caller]
 pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> History<A> {
-    let mut history = History {
-        replica: Replica::new(),
-        context: context(),
-    };
+    let mut history = History { replica: Replica::new(), context: context() };
     for event in events {
         let event = event.encode();
-        history.replica.apply(
-            event.kind.event_type,
-            event.kind.schema_version,
-            &event.payload,
-        );
+        history.replica.apply(event.kind.event_type, event.kind.schema_version, &event.payload);
     }
     history
 }
@@ -101,8 +94,7 @@ impl<A: Aggregate> History<A> {
     /// Adds an event as history holds it: of any type and schema version, also older ones.
     #[track_caller]
     pub fn recorded(mut self, event_type: &str, schema_version: u32, payload: Value) -> Self {
-        self.replica
-            .apply(event_type, schema_version, payload.to_string().as_bytes());
+        self.replica.apply(event_type, schema_version, payload.to_string().as_bytes());
         self
     }
 

@@ -17,10 +17,7 @@ pub struct Outcome<A: Aggregate> {
 }
 
 impl<A: Aggregate> Outcome<A> {
-    pub(super) fn new(
-        history: History<A>,
-        decided: Result<Vec<EncodedEvent>, DecideError>,
-    ) -> Self {
+    pub(super) fn new(history: History<A>, decided: Result<Vec<EncodedEvent>, DecideError>) -> Self {
         Self { history, decided }
     }
 
@@ -32,11 +29,7 @@ impl<A: Aggregate> Outcome<A> {
         match &self.decided {
             Ok(actual) if *actual == expected => self.accepted(),
             Ok(actual) => panic!("other events than expected\n{}", diff(&expected, actual)),
-            Err(error) => panic!(
-                "expected events, but {}\n{}",
-                describe(error),
-                list('-', &expected)
-            ),
+            Err(error) => panic!("expected events, but {}\n{}", describe(error), list('-', &expected)),
         }
     }
 
@@ -51,28 +44,18 @@ impl<A: Aggregate> Outcome<A> {
     pub fn then_rejected(self, expected: &str) -> History<A> {
         match &self.decided {
             Err(DecideError::Rejected { code, .. }) if *code == expected => self.refused(),
-            decided => panic!(
-                "expected the rejection `{expected}`, but {}",
-                outcome(decided)
-            ),
+            decided => panic!("expected the rejection `{expected}`, but {}", outcome(decided)),
         }
     }
 
     /// Asserts that the command was rejected so, with the same code, message and details.
     #[track_caller]
     pub fn then_reject(self, expected: A::Rejection) -> History<A> {
-        let expected = DecideError::Rejected {
-            code: expected.code(),
-            message: expected.message(),
-            details: expected.details(),
-        };
+        let expected =
+            DecideError::Rejected { code: expected.code(), message: expected.message(), details: expected.details() };
         match &self.decided {
             Err(actual) if *actual == expected => self.refused(),
-            decided => panic!(
-                "expected that it {}, but {}",
-                describe(&expected),
-                outcome(decided)
-            ),
+            decided => panic!("expected that it {}, but {}", describe(&expected), outcome(decided)),
         }
     }
 
@@ -80,11 +63,7 @@ impl<A: Aggregate> Outcome<A> {
     #[track_caller]
     fn accepted(mut self) -> History<A> {
         for event in self.decided.iter().flatten() {
-            self.history.replica.apply(
-                event.kind.event_type,
-                event.kind.schema_version,
-                &event.payload,
-            );
+            self.history.replica.apply(event.kind.event_type, event.kind.schema_version, &event.payload);
         }
         self.refused()
     }
@@ -108,18 +87,9 @@ fn outcome(decided: &Result<Vec<EncodedEvent>, DecideError>) -> String {
 
 fn describe(error: &DecideError) -> String {
     match error {
-        DecideError::Rejected {
-            code,
-            message,
-            details,
-        } => {
-            let details = details
-                .as_deref()
-                .map(|details| format!(" {}", text(details)));
-            format!(
-                "was rejected as `{code}`: {message}{}",
-                details.unwrap_or_default()
-            )
+        DecideError::Rejected { code, message, details } => {
+            let details = details.as_deref().map(|details| format!(" {}", text(details)));
+            format!("was rejected as `{code}`: {message}{}", details.unwrap_or_default())
         }
         DecideError::Command(error) => format!("could not be decoded: {error:?}"),
     }
@@ -142,13 +112,7 @@ fn diff(expected: &[EncodedEvent], actual: &[EncodedEvent]) -> String {
 
 fn list<'a>(mark: char, events: impl IntoIterator<Item = &'a EncodedEvent>) -> String {
     events.into_iter().fold(String::new(), |mut lines, event| {
-        writeln!(
-            lines,
-            "{mark} {} {}",
-            event.kind.event_type,
-            text(&event.payload)
-        )
-        .expect("a String takes any text");
+        writeln!(lines, "{mark} {} {}", event.kind.event_type, text(&event.payload)).expect("a String takes any text");
         lines
     })
 }

@@ -17,10 +17,7 @@ pub(super) struct Replica<A: Aggregate> {
 impl<A: Aggregate> Replica<A> {
     #[track_caller]
     pub(super) fn new() -> Self {
-        let replica = Self {
-            live: Resident::new(A::default()),
-            events: 0,
-        };
+        let replica = Self { live: Resident::new(A::default()), events: 0 };
         replica.restored();
         replica
     }
@@ -44,10 +41,7 @@ impl<A: Aggregate> Replica<A> {
                     panic!("no event `{event_type}` of schema version {schema_version} is declared")
                 }
                 Err(EventError::Invalid(why)) => {
-                    panic!(
-                        "`{event_type}` can't be decoded: {why}\n  payload: {}",
-                        text(payload)
-                    )
+                    panic!("`{event_type}` can't be decoded: {why}\n  payload: {}", text(payload))
                 }
             }
         }
@@ -63,14 +57,9 @@ impl<A: Aggregate> Replica<A> {
     }
 
     #[track_caller]
-    pub(super) fn decide(
-        &self,
-        command: A::Command,
-        context: &Context,
-    ) -> Result<Vec<EncodedEvent>, DecideError> {
+    pub(super) fn decide(&self, command: A::Command, context: &Context) -> Result<Vec<EncodedEvent>, DecideError> {
         let command = command.encode();
-        let decide =
-            |resident: &Resident<A>| resident.decide(command.name, &command.payload, context);
+        let decide = |resident: &Resident<A>| resident.decide(command.name, &command.payload, context);
         let (live, restored) = (decide(&self.live), decide(&self.restored()));
         assert!(
             live == restored,
@@ -78,11 +67,7 @@ impl<A: Aggregate> Replica<A> {
             command.name,
         );
         if let Err(DecideError::Command(error)) = &live {
-            panic!(
-                "`{}` can't be decoded: {error:?}\n  payload: {}",
-                command.name,
-                text(&command.payload)
-            );
+            panic!("`{}` can't be decoded: {error:?}\n  payload: {}", command.name, text(&command.payload));
         }
         live.iter().flatten().for_each(round_trip::<A>);
         live
@@ -92,12 +77,8 @@ impl<A: Aggregate> Replica<A> {
     #[track_caller]
     fn restored(&self) -> Resident<A> {
         let state = self.live.state();
-        let restored = Resident::<A>::restore(A::STATE_VERSION, &state).unwrap_or_else(|error| {
-            panic!(
-                "the state can't be restored: {error:?}\n  state: {}",
-                text(&state)
-            )
-        });
+        let restored = Resident::<A>::restore(A::STATE_VERSION, &state)
+            .unwrap_or_else(|error| panic!("the state can't be restored: {error:?}\n  state: {}", text(&state)));
         let again = restored.state();
         assert!(
             state == again,
@@ -113,12 +94,7 @@ impl<A: Aggregate> Replica<A> {
 #[track_caller]
 fn round_trip<A: Aggregate>(event: &EncodedEvent) {
     let mut decoded = Vec::new();
-    let result = A::Event::decode(
-        event.kind.event_type,
-        event.kind.schema_version,
-        &event.payload,
-        &mut decoded,
-    );
+    let result = A::Event::decode(event.kind.event_type, event.kind.schema_version, &event.payload, &mut decoded);
     let again: Vec<_> = decoded.into_iter().map(A::Event::encode).collect();
     assert!(
         result.is_ok() && again == [event.clone()],
@@ -134,9 +110,6 @@ pub(super) fn text(bytes: &[u8]) -> String {
 
 impl<A: Aggregate> fmt::Debug for Replica<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replica")
-            .field("state", &text(&self.live.state()))
-            .field("events", &self.events)
-            .finish()
+        f.debug_struct("Replica").field("state", &text(&self.live.state())).field("events", &self.events).finish()
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use wit_component::ComponentEncoder;
 
 use crate::model::AggregateDescriptor;
 use crate::runtime::{Engine, EngineOptions, Module};
@@ -87,10 +88,10 @@ fn tell_aggregate(out: &mut impl std::io::Write, aggregate: &AggregateDescriptor
 
 fn componentize(core: &Path, out: &Path) -> anyhow::Result<()> {
     let bytes = read(core)?;
-    let component = wit_component::ComponentEncoder::default()
+    let component = ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
-        .and_then(|encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .with_context(|| format!("{} can't be made a component", core.display()))?;
     // Renamed into place when it is whole: the target may be a directory that a host watches.
     let whole = out.with_extension("wasm.part");

@@ -35,7 +35,7 @@ pub struct Flags {
     /// How log lines are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// Which log lines are written, such as `info` or `warn,everfold=debug` [default: info]
+    /// Which log lines are written, such as `info` or `warn,everfold=debug` [default: info, without PostgreSQL's notices]
     #[arg(long, value_name = "FILTER")]
     pub log_filter: Option<String>,
     /// Any other setting, by its name in the settings file; may be repeated

@@ -41,7 +41,7 @@ pub struct Settings {
     pub pg_bin: Option<PathBuf>,
     /// How log lines are written to standard error. Default `text`.
     pub log_format: LogFormat,
-    /// Which log lines are written, in the syntax of tracing's `EnvFilter`. Default `info`.
+    /// Which log lines are written, in the syntax of tracing's `EnvFilter`. Default `info`, without PostgreSQL's notices.
     pub log_filter: String,
     /// Tasks that run guest code, each with the streams that hash to it. Default: one per core.
     pub shards: NonZeroUsize,
@@ -63,9 +63,10 @@ pub struct Settings {
     pub max_events_per_append: NonZeroUsize,
     /// Memory that one instance of a module may take, in bytes. Default 64 MiB.
     pub guest_memory_limit_bytes: NonZeroUsize,
-    /// How long a module may take to decide one command, in milliseconds. Default 100.
+    /// How long a module may take to decide one command, in milliseconds. Decisions take microseconds: this is for one
+    /// that loops, and leaves room for a busy machine. Default 500.
     pub guest_decide_ms: NonZeroU64,
-    /// How long a module may take to apply one batch of events, in milliseconds. Default 1,000.
+    /// How long a module may take to apply one batch of events, in milliseconds. Default 2,000.
     pub guest_apply_ms: NonZeroU64,
     /// Events of a stream between two snapshots, where the module doesn't say. Default 100.
     pub snapshot_interval: NonZeroU64,
@@ -136,7 +137,7 @@ impl Default for Settings {
             database_connections: const { NonZeroU32::new(16).unwrap() },
             pg_bin: None,
             log_format: LogFormat::Text,
-            log_filter: "info".to_owned(),
+            log_filter: "info,sqlx::postgres::notice=warn".to_owned(),
             shards: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             residents: const { NonZeroUsize::new(100_000).unwrap() },
             writer_max_events: const { NonZeroUsize::new(1_000).unwrap() },
@@ -147,8 +148,8 @@ impl Default for Settings {
             max_payload_bytes: const { NonZeroUsize::new(1 << 20).unwrap() },
             max_events_per_append: const { NonZeroUsize::new(1_000).unwrap() },
             guest_memory_limit_bytes: const { NonZeroUsize::new(64 << 20).unwrap() },
-            guest_decide_ms: const { NonZeroU64::new(100).unwrap() },
-            guest_apply_ms: const { NonZeroU64::new(1_000).unwrap() },
+            guest_decide_ms: const { NonZeroU64::new(500).unwrap() },
+            guest_apply_ms: const { NonZeroU64::new(2_000).unwrap() },
             snapshot_interval: const { NonZeroU64::new(100).unwrap() },
             modules_mode: ModulesMode::Auto,
             modules_poll_ms: const { NonZeroU64::new(2_000).unwrap() },

@@ -93,13 +93,12 @@ impl Shard {
 
     /// Takes a stream's requests until there are none.
     async fn lane(self: Rc<Self>, stream: StreamKey, first: Job) {
-        let end = LaneEnd { shard: &self, stream: &stream };
+        let lane = Lane { shard: &self, stream: &stream };
         let mut next = Some(first);
         while let Some(job) = next {
             self.handle(job).await;
-            next = self.waiting.borrow_mut().get_mut(&stream).and_then(VecDeque::pop_front);
+            next = lane.next();
         }
-        drop(end);
     }
 
     async fn handle(&self, job: Job) {
@@ -182,13 +181,19 @@ impl Shard {
     }
 }
 
-/// Ends a lane, also where it panics: else the stream's next requests would queue for nobody.
-struct LaneEnd<'a> {
+/// A stream's place among those with something to do; left also when a lane panics, so that the stream isn't lost.
+struct Lane<'a> {
     shard: &'a Shard,
     stream: &'a StreamKey,
 }
 
-impl Drop for LaneEnd<'_> {
+impl Lane<'_> {
+    fn next(&self) -> Option<Job> {
+        self.shard.waiting.borrow_mut().get_mut(self.stream).and_then(VecDeque::pop_front)
+    }
+}
+
+impl Drop for Lane<'_> {
     fn drop(&mut self) {
         self.shard.waiting.borrow_mut().remove(self.stream);
     }

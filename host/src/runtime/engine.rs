@@ -49,7 +49,7 @@ impl Default for Limits {
             // The engine traps beyond 100,000 handles; a call lends one more.
             residents_per_instance: 40_000,
             // Decisions take microseconds: this is for a guest that loops, and leaves room for a busy machine.
-            decide_deadline: Duration::from_millis(200),
+            decide_deadline: Duration::from_millis(500),
             apply_deadline: Duration::from_secs(2),
             answer_bytes: 16 << 20,
             decision_events: 1000,

@@ -149,18 +149,20 @@ impl Store {
         Ok(LogPage { events, next: Cursor { epoch: head.epoch, position }, head })
     }
 
-    /// The pages of a tenant's log one after the other, up to the head that the last of them finds. Only one page is
-    /// in memory at a time. After an error there are no more.
+    /// The pages of a tenant's log one after the other, up to the head that the first of them finds: a reader slower
+    /// than the writers comes to an end too. Only one page is in memory at a time. After an error there are no more.
     pub fn log_pages(&self, query: LogQuery) -> impl Stream<Item = Result<LogPage, StoreError>> + Send + use<> {
-        stream::unfold((self.clone(), Some(query)), |(store, query)| async move {
-            let mut query = query?;
-            let page = store.read_log(&query).await;
-            let rest = match &page {
-                Ok(page) if page.next.position < page.head.position => {
+        stream::unfold((self.clone(), Some((query, i64::MAX))), |(store, rest)| async move {
+            let (mut query, end) = rest?;
+            let mut page = store.read_log(&query).await;
+            let rest = match &mut page {
+                Ok(page) => {
+                    let end = end.min(page.head.position);
+                    page.events.retain(|event| event.position <= end);
                     query.after = Some(page.next);
-                    Some(query)
+                    (page.next.position < end).then_some((query, end))
                 }
-                _ => None,
+                Err(_) => None,
             };
             Some((page, (store, rest)))
         })

@@ -3,6 +3,7 @@
 //! All SQL of the host stands in this room.
 
 mod append;
+mod chain;
 mod connect;
 mod error;
 mod load;
@@ -17,6 +18,7 @@ mod ticket;
 mod watchdog;
 mod writer;
 
+pub use chain::{AppendReply, Submission};
 pub use connect::{Store, StoreOptions};
 pub use error::{AppendError, StoreError};
 pub use load::{LoadedStream, TailEvent};
@@ -26,4 +28,4 @@ pub use modules::Registered;
 pub use receipts::Receipt;
 pub use streams::{StreamSummary, StreamsQuery};
 pub use ticket::Ticket;
-pub use writer::{AppendReply, Submission, Writer, WriterOptions};
+pub use writer::{Writer, WriterOptions};

@@ -6,7 +6,7 @@ use crate::model::{Digest, ModuleDescriptor};
 /// What was known of a module when it was registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
-    /// Another digest that was registered before under the same name and version.
+    /// Another digest that was registered earlier under the same name and version.
     pub other_digest: Option<Digest>,
 }
 
@@ -39,9 +39,10 @@ impl Store {
             let found = digest_of(&row.digest)?;
             if found == digest {
                 self.remember_module(digest, row.module_id);
-            } else {
-                other_digest.get_or_insert(found);
+                // What was registered later doesn't make this one the newcomer.
+                break;
             }
+            other_digest.get_or_insert(found);
         }
         Ok(Registered { other_digest })
     }

@@ -9,7 +9,8 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::Store;
-use super::writer::{Chain, WriterOptions};
+use super::chain::Chain;
+use super::writer::WriterOptions;
 use crate::model::AppendOutcome;
 
 /// Names one session of the server for as long as that lives, and what was known when its last batch went out.

@@ -44,6 +44,30 @@ impl Store {
         Ok(())
     }
 
+    /// The snapshot of a stream that the module `digest` computed, whether or not it can still be used.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database can't be asked.
+    pub async fn load_snapshot(&self, stream: &StreamKey, digest: &Digest) -> Result<Option<Snapshot>, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT version, event_id, state_version, state::text AS "state!" FROM everfold.snapshots
+               WHERE tenant_id = $1 AND aggregate_type = $2 AND stream_id = $3
+                 AND module_id = (SELECT module_id FROM everfold.modules WHERE digest = $4)"#,
+            stream.tenant.as_str(),
+            stream.aggregate_type.as_str(),
+            stream.stream_id.as_str(),
+            &digest.0[..],
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| Snapshot {
+            version: row.version,
+            event_id: row.event_id,
+            state_version: row.state_version.unsigned_abs(),
+            state: row.state.into_bytes(),
+        }))
+    }
+
     /// Drops every snapshot of a stream, and answers how many there were.
     ///
     /// # Errors

@@ -14,10 +14,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::append::append_batch;
+use super::chain::{AppendReply, Chain, Submission};
 use super::connect::WriterSession;
 use super::settle::settle;
-use super::{AppendError, Store, Ticket, watchdog};
-use crate::model::{Append, AppendOutcome};
+use super::{AppendError, Store, watchdog};
+use crate::model::Append;
 
 /// How the writer batches and waits.
 #[derive(Debug, Clone)]
@@ -43,75 +44,6 @@ impl Default for WriterOptions {
             batch_timeout: Duration::from_secs(30),
             reconnect_pause: Duration::from_secs(1),
         }
-    }
-}
-
-/// An append with its caller's claim on it.
-#[derive(Debug, Clone)]
-pub struct Submission {
-    /// What to append.
-    pub append: Append,
-    /// Whether it may still be sent.
-    pub ticket: Arc<Ticket>,
-}
-
-/// An outcome or error for each append of a chain, in order.
-pub type AppendReply = Vec<Result<AppendOutcome, AppendError>>;
-
-/// Appends of one stream that go out together, and what is known of each.
-pub(super) struct Chain {
-    pub(super) submissions: Vec<Submission>,
-    pub(super) results: Vec<Option<Result<AppendOutcome, AppendError>>>,
-    reply: oneshot::Sender<AppendReply>,
-}
-
-impl Chain {
-    /// The appends that still have to go out.
-    fn open(&self) -> impl Iterator<Item = &Append> {
-        self.submissions.iter().zip(&self.results).filter(|(_, result)| result.is_none()).map(|(s, _)| &s.append)
-    }
-
-    fn events(&self) -> usize {
-        self.open().map(|append| append.events.len().max(1)).sum()
-    }
-
-    fn bytes(&self) -> usize {
-        let size = |append: &Append| -> usize {
-            append.events.iter().map(|event| event.payload.as_str().len() + event.metadata.as_str().len()).sum()
-        };
-        self.open().map(size).sum()
-    }
-
-    /// Claims every open append from its caller; one that can't be claimed takes those after it down.
-    fn claim(&mut self) {
-        let mut broken = false;
-        for (submission, result) in self.submissions.iter().zip(&mut self.results) {
-            if result.is_some() {
-                continue;
-            }
-            if broken && submission.append.continues {
-                *result = Some(Ok(AppendOutcome::PredecessorFailed));
-            } else if !submission.ticket.send() {
-                *result = Some(Err(AppendError::Deadline));
-                broken = true;
-            }
-        }
-    }
-
-    /// Gives every open append the next of the outcomes.
-    fn fill(&mut self, outcomes: &mut impl Iterator<Item = Result<AppendOutcome, AppendError>>) {
-        for result in self.results.iter_mut().filter(|result| result.is_none()) {
-            *result = outcomes.next();
-        }
-    }
-
-    fn fail(&mut self, error: &AppendError) {
-        self.fill(&mut std::iter::repeat(Err(error.clone())));
-    }
-
-    fn answer(self) {
-        // A caller that is gone misses nothing: what was committed is in the log.
-        let _ = self.reply.send(self.results.into_iter().map(|r| r.unwrap_or(Err(AppendError::Unknown))).collect());
     }
 }
 
@@ -146,8 +78,7 @@ impl Writer {
     /// [`AppendError::Overloaded`] or [`AppendError::Stopping`]; nothing was queued then.
     pub fn submit(&self, submissions: Vec<Submission>) -> Result<oneshot::Receiver<AppendReply>, AppendError> {
         let (reply, answer) = oneshot::channel();
-        let results = submissions.iter().map(|_| None).collect();
-        match self.queue.try_send(Chain { submissions, results, reply }) {
+        match self.queue.try_send(Chain::new(submissions, reply)) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(_)) => Err(AppendError::Overloaded),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(AppendError::Stopping),
@@ -275,17 +206,23 @@ impl WriterTask {
                     }
                 }
                 Ok(Err(error)) if surely_failed(&error) => {
-                    if part.len() > 1 {
+                    let refusal = refusal(&error);
+                    let is_about_data = matches!(refusal, AppendError::Refused(_));
+                    if is_about_data && part.len() > 1 {
                         let rest = part.split_off(part.len() / 2);
                         parts.push(rest);
                         parts.push(part);
-                    } else {
-                        let error = refusal(&error);
-                        tracing::error!(%error, "PostgreSQL refused an append");
-                        for mut chain in part {
-                            chain.fail(&error);
-                            chain.answer();
-                        }
+                        continue;
+                    }
+                    tracing::error!(error = %refusal, "PostgreSQL refused a batch");
+                    for mut chain in part {
+                        chain.fail(&refusal);
+                        chain.answer();
+                    }
+                    if !is_about_data {
+                        // A server that can't write, such as a former primary, may be another one next time.
+                        self.put_back_unsent(parts);
+                        return None;
                     }
                 }
                 unsure => {
@@ -294,10 +231,7 @@ impl WriterTask {
                     self.connected.store(false, Ordering::Relaxed);
                     let identity = session.identity.clone();
                     drop(session);
-                    // The parts that weren't sent go back unsent, behind what has to be sent again.
-                    for chain in parts.into_iter().flat_map(|part| part.into_iter().rev()) {
-                        self.put_back(chain);
-                    }
+                    self.put_back_unsent(parts);
                     settle(&self.store, &identity, &mut part, &self.options).await;
                     for chain in part.into_iter().rev() {
                         self.put_back(chain);
@@ -307,6 +241,13 @@ impl WriterTask {
             }
         }
         Some(session)
+    }
+
+    /// Queues the parts of a batch again that weren't sent, in their order; what has to be sent again goes before them.
+    fn put_back_unsent(&mut self, parts: Vec<Vec<Chain>>) {
+        for chain in parts.into_iter().flat_map(|part| part.into_iter().rev()) {
+            self.put_back(chain);
+        }
     }
 
     /// Queues a chain again whose open appends were surely not executed; one whose caller was told otherwise isn't run.

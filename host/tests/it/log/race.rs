@@ -57,8 +57,10 @@ async fn follow(store: Store, total: usize) -> Vec<RecordedEvent> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn versions_are_contiguous_positions_dense_and_no_reader_misses_an_event() {
-    let log = Log::new().await;
-    let (other_store, other_writer) = host(&log.database.options(), WriterOptions::default());
+    // Small batches, so that many are under way at once.
+    let options = WriterOptions { batch_events: 3, ..WriterOptions::default() };
+    let log = Log::with(options.clone()).await;
+    let (other_store, other_writer) = host(&log.database.options(), options);
     let total = (0..TASKS * APPENDS).map(|n| 1 + (n / APPENDS + n % APPENDS) % 3).sum();
     let reader = tokio::spawn(follow(log.store.clone(), total));
     let mut tasks = JoinSet::new();

@@ -68,7 +68,7 @@ fn every_foreign_import_is_named() {
             (import "wasi:clocks/wall-clock@0.2.0" (instance (export "now" (func (result u64)))))
             (import "acme:net/http@1.2.0" (instance (export "get" (func)) (export "put" (func))))
             (import "everfold:domain/log@0.1.0" (instance))
-            (import "acme:types/shapes@1.0.0" (instance (export "size" (type (eq u32)))))
+            (import "acme:types/shapes@1.0.0" (instance (type $size u32) (export "size" (type (eq $size)))))
             (import "ask" (func)))"#,
     ));
     let foreign = ["wasi:clocks/wall-clock@0.2.0 {now}", "acme:net/http@1.2.0 {get, put}", "ask"];

@@ -91,19 +91,11 @@ impl Aggregate for Counter {
         match command {
             Command::Add { n } => self.add(n),
             Command::Many { n } => Ok((0..n).map(|_| Event::Added { n: 1 }).collect()),
-            Command::AddAt { version, .. } if version != ctx.version => Err(Error::Elsewhere {
-                actual: ctx.version,
-            }),
+            Command::AddAt { version, .. } if version != ctx.version => Err(Error::Elsewhere { actual: ctx.version }),
             Command::AddAt { n, .. } => self.add(n),
             Command::Nothing => Ok(vec![]),
-            Command::Note { text } => Ok(vec![Event::Noted {
-                text,
-                by: ctx.actor.clone(),
-            }]),
-            Command::NoteContext => Ok(vec![Event::Noted {
-                text: told(ctx),
-                by: ctx.actor.clone(),
-            }]),
+            Command::Note { text } => Ok(vec![Event::Noted { text, by: ctx.actor.clone() }]),
+            Command::NoteContext => Ok(vec![Event::Noted { text: told(ctx), by: ctx.actor.clone() }]),
             Command::Log { message } => {
                 log::info(message);
                 Ok(vec![])
@@ -117,10 +109,7 @@ impl Aggregate for Counter {
 impl Counter {
     fn add(&self, n: i64) -> Result<Vec<Event>, Error> {
         match self.total.saturating_add(n) {
-            ..0 => Err(Error::BelowZero {
-                total: self.total,
-                n,
-            }),
+            ..0 => Err(Error::BelowZero { total: self.total, n }),
             _ => Ok(vec![Event::Added { n }]),
         }
     }

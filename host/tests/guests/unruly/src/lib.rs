@@ -4,8 +4,8 @@
 use std::hint::black_box;
 
 use bindings::everfold::domain::types::{
-    AggregateDescriptor, Command, CommandDescriptor, Context, DecideError, Descriptor, Event,
-    EventDescriptor, EventError, EventErrorReason, LoadError, NewEvent,
+    AggregateDescriptor, Command, CommandDescriptor, Context, DecideError, Descriptor, Event, EventDescriptor,
+    EventError, EventErrorReason, LoadError, NewEvent,
 };
 use bindings::exports::everfold::domain::aggregates::{Aggregate, Guest, GuestAggregate};
 
@@ -50,11 +50,7 @@ impl Guest for Module {
                 state_version: 1,
                 snapshot_interval: None,
                 commands: COMMANDS
-                    .map(|name| CommandDescriptor {
-                        name: name.into(),
-                        description: None,
-                        schema: None,
-                    })
+                    .map(|name| CommandDescriptor { name: name.into(), description: None, schema: None })
                     .into(),
                 events: ["Fine", "Poison", "Quicksand"]
                     .map(|event_type| EventDescriptor {
@@ -83,24 +79,16 @@ impl GuestAggregate for Unruly {
         Ok(Aggregate::new(Unruly { events: 0.into() }))
     }
 
-    fn restore(
-        aggregate_type: String,
-        state_version: u32,
-        state: Vec<u8>,
-    ) -> Result<Aggregate, LoadError> {
+    fn restore(aggregate_type: String, state_version: u32, state: Vec<u8>) -> Result<Aggregate, LoadError> {
         if aggregate_type != TYPE {
             return Err(LoadError::UnknownAggregateType);
         }
         if state_version != 1 {
             return Err(LoadError::OtherStateVersion);
         }
-        let events = std::str::from_utf8(&state)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok());
+        let events = std::str::from_utf8(&state).ok().and_then(|text| text.parse::<u64>().ok());
         let events = events.ok_or_else(|| LoadError::InvalidState("not a number".into()))?;
-        Ok(Aggregate::new(Unruly {
-            events: events.into(),
-        }))
+        Ok(Aggregate::new(Unruly { events: events.into() }))
     }
 
     fn apply(&self, events: Vec<Event>) -> Result<(), EventError> {
@@ -110,10 +98,7 @@ impl GuestAggregate for Unruly {
                 "Poison" => panic!("poisoned"),
                 "Quicksand" => spin(),
                 _ => {
-                    return Err(EventError {
-                        index: index as u32,
-                        reason: EventErrorReason::UnknownEvent,
-                    });
+                    return Err(EventError { index: index as u32, reason: EventErrorReason::UnknownEvent });
                 }
             }
             self.events.set(self.events.get() + 1);
@@ -132,10 +117,7 @@ impl GuestAggregate for Unruly {
                 Ok(vec![])
             }
             // 64 MB in one payload, and valid JSON.
-            "HugeAnswer" => Ok(vec![event(
-                "Fine",
-                &format!("\"{}\"", "x".repeat(64 << 20)),
-            )]),
+            "HugeAnswer" => Ok(vec![event("Fine", &format!("\"{}\"", "x".repeat(64 << 20)))]),
             "ManyEvents" => Ok((0..200_000).map(|_| event("Fine", "{}")).collect()),
             "Garbage" => Ok(vec![event("Fine", "{\"half\":")]),
             "Undeclared" => Ok(vec![event("Surprise", "{}")]),
@@ -151,11 +133,7 @@ impl GuestAggregate for Unruly {
 }
 
 fn event(event_type: &str, payload: &str) -> NewEvent {
-    NewEvent {
-        event_type: event_type.into(),
-        schema_version: 1,
-        payload: payload.as_bytes().to_vec(),
-    }
+    NewEvent { event_type: event_type.into(), schema_version: 1, payload: payload.as_bytes().to_vec() }
 }
 
 fn spin() -> ! {
@@ -174,10 +152,7 @@ fn eat_memory() -> ! {
     }
 }
 
-#[expect(
-    unconditional_recursion,
-    reason = "that is the point: it ends where the stack does"
-)]
+#[expect(unconditional_recursion, reason = "that is the point: it ends where the stack does")]
 fn recurse(depth: u64) -> u64 {
     black_box(recurse(black_box(depth + 1))) + depth
 }
