@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{self, Cluster};
@@ -22,8 +23,15 @@ use crate::store::{self, Store, StoreOptions, Writer, WriterOptions};
 /// How often receipts beyond their time are looked for.
 const RECEIPTS_REMOVAL: Duration = Duration::from_secs(3600);
 
+/// How long appends whose callers have their answers may take to be settled when the host ends.
+const SETTLE_GRACE: Duration = Duration::from_secs(5);
+
 pub(super) fn run(settings: Settings) -> anyhow::Result<()> {
-    tokio::runtime::Runtime::new().context("no runtime")?.block_on(serve(&settings))
+    let runtime = tokio::runtime::Runtime::new().context("no runtime")?;
+    let served = runtime.block_on(serve(&settings));
+    // Without a database there may be threads that would be waited for in vain.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
@@ -62,11 +70,16 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     tracing::info!("stopping");
     shutdown.cancel();
     receipts.abort();
-    drop(writer);
-    pipeline_tasks.ended().await;
-    let _ = writer_task.await;
     let _ = watcher.await;
-    store.close().await;
+    let settled = async {
+        drop(writer);
+        pipeline_tasks.ended().await;
+        let _ = writer_task.await;
+        store.close().await;
+    };
+    if timeout(SETTLE_GRACE, settled).await.is_err() {
+        tracing::warn!("stopping while the database is away: what was out stays unsettled, its callers know");
+    }
     database.close().await;
     tracing::info!("stopped");
     Ok(())

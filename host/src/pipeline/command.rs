@@ -33,14 +33,12 @@ struct Applied {
 
 /// Why an attempt to decide gave nothing.
 enum Undecided {
-    For(RequestError),
+    /// The command isn't one; the aggregate is as it was.
+    Refused(RequestError),
+    /// The aggregate is of no further use.
+    Spoilt(RequestError),
+    /// The guest failed.
     By(GuestFault),
-}
-
-impl From<RequestError> for Undecided {
-    fn from(error: RequestError) -> Self {
-        Self::For(error)
-    }
 }
 
 impl From<GuestFault> for Undecided {
@@ -106,8 +104,11 @@ impl Shard {
             };
             match self.decide_on(command, &kept) {
                 Ok(decided) => return Ok((kept, decided)),
-                Err(Undecided::For(error)) => {
-                    // Nothing was applied, or the host doesn't trust the aggregate any more: fold it again.
+                Err(Undecided::Refused(error)) => {
+                    self.keep(&command.stream, kept);
+                    return Err(error);
+                }
+                Err(Undecided::Spoilt(error)) => {
                     self.release(kept);
                     return Err(error);
                 }
@@ -145,9 +146,9 @@ impl Shard {
             }
             Ok(Decision::Events(decided)) => decided,
             Err(DecideError::Fault(fault)) => return Err(fault.into()),
-            Err(DecideError::UnknownCommand) => return Err(unknown_command(&kept.module, command).into()),
+            Err(DecideError::UnknownCommand) => return Err(Undecided::Refused(unknown_command(&kept.module, command))),
             Err(DecideError::Invalid { message, pointer }) => {
-                return Err(RequestError::Invalid { message, pointer }.into());
+                return Err(Undecided::Refused(RequestError::Invalid { message, pointer }));
             }
         };
         let first = kept.version() + 1;
@@ -155,7 +156,7 @@ impl Shard {
             decided.iter().zip(first..).map(|(event, version)| fold_event(event, version, context.time)).collect();
         instances.apply(&kept.resident, &folded, FoldMode::Live).map_err(|error| match error {
             ApplyError::Fault(fault) => Undecided::By(fault),
-            ApplyError::Refused(refused) => Undecided::For(
+            ApplyError::Refused(refused) => Undecided::Spoilt(
                 ModuleFault::AnswerInvalid(format!("it decided an event that it can't apply: {refused}")).into(),
             ),
         })?;

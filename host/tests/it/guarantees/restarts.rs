@@ -116,3 +116,20 @@ async fn crash(network: Network, committed: bool) {
     assert_eq!(notes(&mut owner).await["once"], 1);
     host.terminate().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_database_is_away_can_be_stopped() {
+    let (database, home) = (TestDatabase::new().await, home());
+    let proxy = Proxy::start(&database.options()).await;
+    let url = proxy.options(&database.options()).to_url_lossy().to_string();
+    let host = HostProcess::start(home.path(), Some(&url), &["counter"]).await;
+    host.command("counter/c", "Many", &add(10), &[]).await.ok();
+    proxy.set(Network::Down);
+    proxy.cut();
+    let headers = [("everfold-timeout", "300")];
+    for _ in 0..2 {
+        let answer = host.command("counter/c", "Many", &add(10), &headers).await;
+        assert!([503, 504].contains(&answer.status), "{}", answer.text);
+    }
+    tokio::time::timeout(SOON, host.terminate()).await.unwrap();
+}
