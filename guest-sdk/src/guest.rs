@@ -178,6 +178,7 @@ impl From<AggregateDescriptor> for wit::AggregateDescriptor {
             aggregate_type: aggregate.aggregate_type.into(),
             description: aggregate.description.map(Into::into),
             state_version: aggregate.state_version,
+            state_schema: None,
             snapshot_interval: aggregate.snapshot_interval,
             commands: commands.collect(),
             events: events.collect(),
@@ -195,6 +196,6 @@ impl From<EventKind> for wit::EventKind {
 
 impl From<RejectionType> for wit::RejectionDescriptor {
     fn from(rejection: RejectionType) -> Self {
-        Self { code: rejection.code.into(), description: rejection.description.map(Into::into) }
+        Self { code: rejection.code.into(), description: rejection.description.map(Into::into), details_schema: None }
     }
 }

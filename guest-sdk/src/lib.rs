@@ -9,7 +9,7 @@
 //! crate-type = ["cdylib", "rlib"] # cdylib is the module, rlib is for the tests
 //!
 //! [dependencies]
-//! everfold-sdk = "0.1"
+//! everfold-sdk = { path = "…/everfold/guest-sdk" } # or by git
 //! ```
 //!
 //! # A module from start to end

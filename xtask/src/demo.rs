@@ -72,7 +72,10 @@ fn leave_running(mut host: Host, folder: &Path, interrupted: &AtomicBool) -> Res
     println!("\n== Go on");
     println!("The host keeps running. Some things to try:");
     println!("  curl {base}/v1/aggregates/account/alice");
-    println!("  curl -X POST {base}/v1/aggregates/account/bob/commands/Open -d '{}'", tour::open("Bob"));
+    println!(
+        "  curl -H 'Content-Type: application/json' -d '{}' {base}/v1/aggregates/account/bob/commands/Open",
+        tour::open("Bob")
+    );
     println!("  curl {base}/v1/events");
     println!("Put modules of your own into {}.", folder.join("modules").display());
     println!("Ctrl-C stops the host.");

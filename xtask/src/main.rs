@@ -43,7 +43,7 @@ enum Command {
         /// Runs only the integration tests whose name contains this
         filter: Option<String>,
     },
-    /// Builds the example and test modules into <target>/guests/NAME.wasm
+    /// Builds the example and test modules into target/guests/NAME.wasm
     Guests {
         /// Only these (a folder's name, or a variant's)
         names: Vec<String>,

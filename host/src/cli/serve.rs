@@ -199,6 +199,7 @@ fn pipeline_options(settings: &Settings) -> PipelineOptions {
         residents: settings.residents,
         queue: settings.writer_queue.get(),
         max_events: settings.max_events_per_append.get(),
+        max_payload_bytes: settings.max_payload_bytes.get(),
         snapshots: Arc::new(EveryN {
             default_interval: u32::try_from(settings.snapshot_interval.get()).unwrap_or(u32::MAX),
         }),

@@ -79,7 +79,7 @@ pub enum LocateError {
          - set DATABASE_URL to a server that runs already, such as postgres://user:password@host/database\n  \
          - install your distribution's package, such as `apt-get install postgresql` or `brew install postgresql`\n  \
          - set EVERFOLD_PG_BIN to the folder that holds `postgres` and `initdb`\n  \
-         - in a checkout of Everfold, `cargo xtask demo` fetches the programs by itself",
+         - in a checkout of Everfold, `EVERFOLD_PG_BIN=$(cargo xtask postgres)` finds or fetches the programs",
         .0.iter().map(|why| format!("\n  ({why})")).collect::<String>()
     )]
     NotFound(
@@ -225,7 +225,7 @@ mod tests {
 
         let message = first_usable([old].into_iter()).unwrap_err().to_string();
         assert!(message.contains("is version 14; Everfold needs 15"), "{message}");
-        for way_out in ["DATABASE_URL", "apt-get install postgresql", "EVERFOLD_PG_BIN", "cargo xtask demo"] {
+        for way_out in ["DATABASE_URL", "apt-get install postgresql", "EVERFOLD_PG_BIN", "cargo xtask postgres"] {
             assert!(message.contains(way_out), "{message}");
         }
     }

@@ -19,7 +19,7 @@ pub struct Flags {
     /// The directory that is watched for modules [default: ./modules]
     #[arg(long, value_name = "DIR")]
     pub modules_dir: Option<String>,
-    /// Whether new files in the modules directory become active by themselves: auto or manual [default: auto]
+    /// Whether a rebuilt module may keep its version (auto) or needs a new one (manual) [default: auto]
     #[arg(long, value_name = "MODE")]
     pub modules_mode: Option<String>,
     /// Address and port of the HTTP API [default: 127.0.0.1:7400]

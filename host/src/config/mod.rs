@@ -70,7 +70,7 @@ pub struct Settings {
     pub guest_apply_ms: NonZeroU64,
     /// Events of a stream between two snapshots, where the module doesn't say. Default 100.
     pub snapshot_interval: NonZeroU64,
-    /// Whether new files in `modules_dir` become active by themselves. Default `auto`.
+    /// Whether a name and version of a module may come to stand for another component. Default `auto`: they may.
     pub modules_mode: ModulesMode,
     /// How often `modules_dir` is looked through in case its watcher missed a change, in milliseconds. Default 2,000.
     pub modules_poll_ms: NonZeroU64,
@@ -90,13 +90,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// Who decides that a module becomes active.
+/// What a name and version of a module stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModulesMode {
-    /// The modules directory: a new file replaces its predecessor, even under the same version.
+    /// The newest component of them: what a developer who rebuilds wants.
     Auto,
-    /// An operator: the content of a module's version never changes.
+    /// The first component of them, for good.
     Manual,
 }
 

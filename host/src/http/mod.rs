@@ -1,7 +1,7 @@
 //! The HTTP API: requests in, commands and queries to the rooms below, JSON or problem documents out.
 //!
-//! Handlers are straight lines: extractors ([`extract`], [`headers`]) take a request apart, one call does the work,
-//! [`body`] is the JSON of the answer, and whatever fails becomes a [`problem`].
+//! Handlers are straight lines: extractors (`extract`, `headers`) take a request apart, one call does the work,
+//! `body` is the JSON of the answer, and whatever fails becomes a `problem`.
 
 pub mod body;
 mod commands;

@@ -74,6 +74,8 @@ pub struct AggregateDescriptor {
     pub description: Option<String>,
     /// Number for the shape of its state.
     pub state_version: u32,
+    /// JSON Schema of its state.
+    pub state_schema: Option<String>,
     /// Events between snapshots: 0 is never, none leaves it to the host.
     pub snapshot_interval: Option<u32>,
     /// The commands it takes.
@@ -126,6 +128,8 @@ pub struct RejectionDescriptor {
     pub code: String,
     /// When it is answered, for people.
     pub description: Option<String>,
+    /// JSON Schema of its details.
+    pub details_schema: Option<String>,
 }
 
 #[cfg(test)]

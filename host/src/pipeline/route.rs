@@ -13,7 +13,7 @@ use super::request::{Reply, Work};
 use super::shard::{Job, Shard};
 use super::snapshots::SnapshotKeeper;
 use super::{RawAppend, RequestError, StateQuery, StateView};
-use crate::model::{Command, Executed, SnapshotStrategy, StreamKey};
+use crate::model::{Command, Executed, Json, SnapshotStrategy, StreamKey};
 use crate::runtime::{ActiveModules, Engine};
 use crate::store::{Store, Ticket, Writer};
 
@@ -31,6 +31,8 @@ pub struct PipelineOptions {
     pub queue: usize,
     /// Most events of one raw append.
     pub max_events: usize,
+    /// Most bytes of a command's payload, or of one event's in a raw append.
+    pub max_payload_bytes: usize,
     /// When a stream's state is kept.
     pub snapshots: Arc<dyn SnapshotStrategy>,
 }
@@ -44,6 +46,7 @@ struct Inner {
     permits: Arc<Semaphore>,
     writer: Writer,
     max_events: usize,
+    max_payload_bytes: usize,
 }
 
 /// What runs behind a pipeline.
@@ -92,7 +95,13 @@ impl Pipeline {
             senders.push(sender);
         }
         let permits = Arc::new(Semaphore::new(options.queue));
-        let inner = Inner { shards: senders, permits, writer: writer.clone(), max_events: options.max_events };
+        let inner = Inner {
+            shards: senders,
+            permits,
+            writer: writer.clone(),
+            max_events: options.max_events,
+            max_payload_bytes: options.max_payload_bytes,
+        };
         Ok((Self(Arc::new(inner)), PipelineTasks { shards: threads, keeper: keeper_task }))
     }
 
@@ -101,6 +110,7 @@ impl Pipeline {
     /// # Errors
     /// [`RequestError`]: surely not executed, unless it says that this is unknown.
     pub async fn execute(&self, command: Command, deadline: Instant) -> Result<Executed, RequestError> {
+        self.check_size(&command.payload)?;
         self.ask(deadline, |reply| Work::Command(Box::new(command), reply)).await
     }
 
@@ -114,6 +124,7 @@ impl Pipeline {
                 format!("{} events are too many: at most {} in one append", append.events.len(), self.0.max_events);
             return Err(RequestError::TooLarge { message });
         }
+        append.events.iter().try_for_each(|event| self.check_size(&event.payload))?;
         self.ask(deadline, |reply| Work::Append(Box::new(append), reply)).await
     }
 
@@ -123,6 +134,14 @@ impl Pipeline {
     /// [`RequestError`]; a read changes nothing.
     pub async fn state(&self, query: StateQuery, deadline: Instant) -> Result<StateView, RequestError> {
         self.ask(deadline, |reply| Work::State(Box::new(query), reply)).await
+    }
+
+    fn check_size(&self, payload: &Json) -> Result<(), RequestError> {
+        let (size, limit) = (payload.as_str().len(), self.0.max_payload_bytes);
+        if size <= limit {
+            return Ok(());
+        }
+        Err(RequestError::TooLarge { message: format!("a payload of {size} bytes is too large: at most {limit}") })
     }
 
     async fn ask<T>(&self, deadline: Instant, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, RequestError> {

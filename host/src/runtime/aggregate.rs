@@ -152,6 +152,7 @@ mod tests {
                 aggregate_type: "account".to_owned(),
                 description: None,
                 state_version: 1,
+                state_schema: None,
                 snapshot_interval: None,
                 commands: vec![command("Deposit", Some(schema)), command("Close", None)],
                 events: vec![EventDescriptor {

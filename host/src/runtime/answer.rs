@@ -125,6 +125,7 @@ mod tests {
             aggregate_type: "counter".into(),
             description: None,
             state_version: 1,
+            state_schema: None,
             snapshot_interval: None,
             commands: Vec::new(),
             events: vec![event],

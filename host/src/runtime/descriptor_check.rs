@@ -9,6 +9,9 @@ use crate::model::{AggregateDescriptor, AggregateType, ModuleDescriptor};
 /// Longest name of a module, command, event type or rejection, in bytes.
 const MAX_NAME_BYTES: usize = 100;
 
+/// Highest version of a state or a schema: what the log's columns hold.
+const MAX_VERSION: u32 = i32::MAX as u32;
+
 /// The aggregate types of a descriptor, or what is wrong with it.
 pub(super) fn aggregates(module: &ModuleDescriptor) -> Result<HashMap<AggregateType, Arc<AggregateInfo>>, String> {
     check_name("the module's name", &module.name)?;
@@ -31,6 +34,9 @@ pub(super) fn aggregates(module: &ModuleDescriptor) -> Result<HashMap<AggregateT
 }
 
 fn check_aggregate(aggregate: &AggregateDescriptor) -> Result<(), String> {
+    if aggregate.state_version > MAX_VERSION {
+        return Err(format!("its state version {} is above {MAX_VERSION}", aggregate.state_version));
+    }
     all_different("command", aggregate.commands.iter().map(|command| command.name.as_str()))?;
     all_different("event type", aggregate.events.iter().map(|event| event.event_type.as_str()))?;
     all_different("rejection", aggregate.rejections.iter().map(|rejection| rejection.code.as_str()))?;
@@ -41,6 +47,9 @@ fn check_aggregate(aggregate: &AggregateDescriptor) -> Result<(), String> {
         check_name("an event type", event_type)?;
         if schema_version == 0 {
             return Err(format!("event type {event_type:?} has schema version 0; 1 is the first"));
+        }
+        if schema_version > MAX_VERSION {
+            return Err(format!("event type {event_type:?} has schema version {schema_version}, above {MAX_VERSION}"));
         }
         if !kinds.insert((event_type, schema_version)) {
             return Err(format!("it has event type {event_type:?} in schema version {schema_version} twice"));
@@ -85,6 +94,7 @@ mod tests {
             aggregate_type: "counter".into(),
             description: None,
             state_version: 1,
+            state_schema: None,
             snapshot_interval: None,
             commands: vec![command],
             events: vec![event],

@@ -28,7 +28,9 @@ pub enum LoadError {
     )]
     Precompiled,
     /// It's a core module.
-    #[error("this is a core WebAssembly module, not a component; run `everfold module componentize FILE`")]
+    #[error(
+        "this is a core WebAssembly module, not a component; run `everfold module componentize FILE --out COMPONENT`"
+    )]
     CoreModule,
     /// It's no WebAssembly at all.
     #[error("this is not a WebAssembly component: it doesn't begin as one")]

@@ -187,6 +187,7 @@ fn aggregate(of: types::AggregateDescriptor) -> AggregateDescriptor {
         aggregate_type: of.aggregate_type,
         description: of.description,
         state_version: of.state_version,
+        state_schema: of.state_schema,
         snapshot_interval: of.snapshot_interval,
         commands: of.commands.into_iter().map(command).collect(),
         events: of.events.into_iter().map(event_descriptor).collect(),
@@ -213,5 +214,19 @@ fn event_kind(of: types::EventKind) -> EventKind {
 }
 
 fn rejection(of: types::RejectionDescriptor) -> RejectionDescriptor {
-    RejectionDescriptor { code: of.code, description: of.description }
+    RejectionDescriptor { code: of.code, description: of.description, details_schema: of.details_schema }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use crate::model::Digest;
+
+    #[test]
+    fn a_released_contract_never_changes() {
+        let contract = include_bytes!("../../../../wit/v0.1.0/module.wit");
+        let released = "e85e3c3a635a23c8977e7b90079d6ed963587e6d8f1cc6cc274eaf51297e3647";
+        assert_eq!(Digest(Sha256::digest(contract).into()).to_string(), released, "a change is a new folder beside it");
+    }
 }

@@ -72,3 +72,16 @@ async fn a_command_whose_time_ends_in_a_queue_is_not_executed() {
     }
     assert_eq!(notes(&mut owner).await, [("first".to_owned(), 1), ("after".to_owned(), 2)].into());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_beyond_the_limit_is_turned_away() {
+    let database = TestDatabase::new().await;
+    let mut setup = Setup::new(database.options());
+    setup.pipeline.max_payload_bytes = 40;
+    let host = TestHost::launch(setup, &["counter"]).await;
+    host.command("counter/c", "Note", &note("short"), &[]).await.ok();
+    host.command("counter/c", "Note", &note(&"long".repeat(10)), &[]).await.problem(413, "too-large");
+    let event = |payload: &str| format!(r#"{{"events":[{{"event_type":"Opened","payload":{payload}}}]}}"#);
+    host.append("unowned/a", &event(r#""short""#), &[]).await.ok();
+    host.append("unowned/a", &event(&format!("\"{}\"", "x".repeat(39))), &[]).await.problem(413, "too-large");
+}

@@ -2,7 +2,8 @@
 
 use everfold::model::{AggregateType, Tenant};
 use everfold::runtime::{
-    ApplyError, DecideError, Decision, EventRefusal, FoldMode, Instances, Placement, RestoreError,
+    ApplyError, DecideError, Decision, Engine, EngineOptions, EventRefusal, FoldMode, Instances, Placement,
+    RestoreError,
 };
 use serde_json::json;
 
@@ -69,6 +70,25 @@ fn a_state_comes_back_as_it_was() {
     assert_eq!(restore(2, state.as_str().as_bytes()).unwrap_err(), RestoreError::OtherStateVersion);
     assert!(matches!(restore(1, b"[]").unwrap_err(), RestoreError::InvalidState(_)));
     assert_eq!(shard.state(&restored)["total"], 900);
+}
+
+#[test]
+fn the_same_events_give_the_same_bytes_in_every_engine() {
+    let states = ["one", "another"].map(|tenant| {
+        let mut shard = Shard::counter();
+        if tenant == "another" {
+            // As another host would: an engine of its own, and code that it compiled itself.
+            let engine = Engine::new(EngineOptions { max_instances: 8, ..EngineOptions::default() }).unwrap();
+            shard.module = engine.load(&guests::wasm("counter")).unwrap();
+            shard.instances = Instances::new(engine);
+        }
+        let resident = shard.create(tenant, Placement::Shared);
+        shard.execute(&resident, "Many", r#"{"n":50}"#);
+        shard.execute(&resident, "Add", r#"{"n":7}"#);
+        shard.instances.state(&resident).unwrap().as_str().to_owned()
+    });
+    assert_eq!(states[0], states[1]);
+    assert!(states[0].contains("57"), "{}", states[0]);
 }
 
 #[test]

@@ -217,6 +217,7 @@ fn pipeline_options() -> PipelineOptions {
         residents: NonZeroUsize::new(64).unwrap(),
         queue: 1000,
         max_events: 1000,
+        max_payload_bytes: 1 << 20,
         snapshots: Arc::new(EveryN::default()),
     }
 }

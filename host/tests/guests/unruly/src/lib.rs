@@ -48,6 +48,7 @@ impl Guest for Module {
                 aggregate_type: TYPE.into(),
                 description: None,
                 state_version: 1,
+                state_schema: None,
                 snapshot_interval: None,
                 commands: COMMANDS
                     .map(|name| CommandDescriptor { name: name.into(), description: None, schema: None })
