@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use sqlx::postgres::PgConnectOptions;
-use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -50,7 +49,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         read_connections: settings.database_connections.get(),
         ..StoreOptions::new(database.options().clone())
     });
-    let (writer, writer_task) = Writer::start(store.clone(), writer_options(settings));
+    let (writer, mut writer_task) = Writer::start(store.clone(), writer_options(settings));
     let engine = Engine::new(engine_options(settings))?;
     let active = ActiveModules::new();
     let registry = Arc::new(store.clone());
@@ -59,12 +58,16 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let watcher = tokio::spawn(watcher.run(shutdown.clone()));
     let (pipeline, pipeline_tasks) =
         Pipeline::start(&pipeline_options(settings), &store, &writer, &engine, &active).context("no threads")?;
-    let receipts = tokio::spawn(remove_receipts(store.clone(), settings.receipts_retention_days.get().into()));
+    let receipts = tokio::spawn(remove_receipts(store.clone(), settings.receipts_retention_days.get()));
 
     let options = Arc::new(http_options(settings));
     let router = http::router(Api { pipeline, store: store.clone(), modules, options: options.clone() });
     tracing::info!(%address, modules = %settings.modules_dir.display(), "ready: http://{address}");
-    http::serve(listener, router, &options, shutdown.clone()).await;
+    tokio::select! {
+        () = http::serve(listener, router, &options, shutdown.clone()) => {}
+        // It ends by itself only after the last handle is dropped.
+        ended = &mut writer_task => bail!("the writer has failed: {ended:?}"),
+    }
 
     // What was accepted is answered by now. The router held the last handle of the pipeline, the shards hold writers.
     tracing::info!("stopping");
@@ -146,11 +149,12 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
     std::process::exit(130);
 }
 
-async fn remove_receipts(store: Store, days: i64) {
+async fn remove_receipts(store: Store, days: u32) {
+    let retention = Duration::from_secs(u64::from(days) * 24 * 3600);
     let mut turn = tokio::time::interval(RECEIPTS_REMOVAL);
     loop {
         turn.tick().await;
-        match store.remove_receipts(OffsetDateTime::now_utc() - time::Duration::days(days)).await {
+        match store.remove_expired_receipts(retention).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, days, "receipts beyond their time were removed"),
             Err(error) => tracing::warn!(%error, "receipts can't be removed now"),

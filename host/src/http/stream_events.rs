@@ -4,6 +4,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use serde::Deserialize;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::body::{Append, AppendEvent, Executed, StreamEvents};
 use super::commands::answer;
@@ -94,8 +95,14 @@ fn raw_event(index: usize, event: AppendEvent) -> Result<RawEvent, Problem> {
         schema_version: event.schema_version,
         payload: checked(index, "payload", &event.payload)?,
         metadata: event.metadata.map(|metadata| checked(index, "metadata", &metadata)).transpose()?,
-        occurred_at: event.occurred_at,
+        occurred_at: event.occurred_at.map(|time| in_utc(index, time)).transpose()?,
     })
+}
+
+/// A time that has a form everywhere: near the ends of the calendar an offset leads out of it.
+fn in_utc(index: usize, time: OffsetDateTime) -> Result<OffsetDateTime, Problem> {
+    let utc = time.checked_to_offset(UtcOffset::UTC).filter(|utc| (1..=9999).contains(&utc.year()));
+    utc.ok_or_else(|| faulty(format!("/events/{index}/occurred_at"), "is not in the years 1 to 9999 in UTC"))
 }
 
 /// A part of a body was read as JSON, but its nesting not looked at.
@@ -140,6 +147,16 @@ mod tests {
             (r#"{"events":[{"event_type":"A","payload":1,"schema_version":0}]}"#, "/events/0/schema_version", "from 1"),
             (r#"{"events":[{"event_type":"A","payload":1,"typo":0}]}"#, "/events/0/typo", "unknown field"),
             (r#"{"events":[{"event_type":"A","payload":1,"occurred_at":"now"}]}"#, "/events/0/occurred_at", ""),
+            (
+                r#"{"events":[{"event_type":"A","payload":1,"occurred_at":"9999-12-31T23:59:59-01:00"}]}"#,
+                "/events/0/occurred_at",
+                "years 1 to 9999",
+            ),
+            (
+                r#"{"events":[{"event_type":"A","payload":1,"occurred_at":"0000-01-01T00:00:00+01:00"}]}"#,
+                "/events/0/occurred_at",
+                "years 1 to 9999",
+            ),
             (r#"{"events":[{"event_type":"A","payload":{"a":}}]}"#, "/events/0/payload", "line 1 column"),
         ];
         for (body, at, reason) in cases {

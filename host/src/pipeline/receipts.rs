@@ -2,7 +2,7 @@
 
 use super::RequestError;
 use super::shard::Shard;
-use crate::model::{EventRef, Executed, IdempotencyKey, Outcome, ReceiptRequest, StoredOutcome, StreamKey};
+use crate::model::{Executed, IdempotencyKey, Outcome, ReceiptRequest, StoredOutcome, StreamKey};
 use crate::store::Ticket;
 
 impl Shard {
@@ -16,16 +16,17 @@ impl Shard {
         let outcome = match stored {
             StoredOutcome::Events { first_version, first_position, count } => {
                 let (store, stream) = (self.store.clone(), stream.clone());
-                let read = async move { store.read_stream(&stream, first_version, count).await };
-                let page = self.read(ticket, read).await.map_err(|error| match error {
+                let read = async move { store.event_refs(&stream, first_version, count).await };
+                let events = self.read(ticket, read).await.map_err(|error| {
                     // It was carried out, though that can't be told in full: no answer may say otherwise.
-                    RequestError::Deadline | RequestError::Unavailable => RequestError::OutcomeUnknown,
-                    error => error,
+                    tracing::warn!(%error, "the events of a receipt can't be read");
+                    RequestError::OutcomeUnknown
                 })?;
-                if page.events.first().map(|event| event.position) != Some(first_position) {
-                    return Err(RequestError::Internal("a receipt names events that the log doesn't have".to_owned()));
+                if events.first().map(|event| event.position) != Some(first_position) {
+                    tracing::error!(first_version, first_position, "a receipt names events that the log doesn't have");
+                    return Err(RequestError::OutcomeUnknown);
                 }
-                Outcome::Appended(page.events.into_iter().map(event_ref).collect())
+                Outcome::Appended(events)
             }
             StoredOutcome::Nothing { version } => Outcome::Nothing { version },
             StoredOutcome::Rejected { rejection, version } => Outcome::Rejected { rejection, version },
@@ -46,8 +47,8 @@ impl Shard {
             Ok(Some((fingerprint, _))) if fingerprint != receipt.fingerprint => Err(RequestError::KeyReused),
             Ok(Some((_, stored))) => self.replay(stream, stored, ticket).await,
             Ok(None) => Err(error),
-            // Without a look at the receipt nobody knows that it wasn't carried out.
-            Err(unread) => Err(unread),
+            // Without a look at the receipt nobody knows that it wasn't carried out earlier.
+            Err(_) => Err(RequestError::OutcomeUnknown),
         }
     }
 
@@ -60,14 +61,5 @@ impl Shard {
         let (store, tenant, key) = (self.store.clone(), stream.tenant.clone(), key.clone());
         let receipt = self.read(ticket, async move { store.receipt(&tenant, &key).await }).await?;
         Ok(receipt.map(|receipt| (receipt.fingerprint, receipt.outcome)))
-    }
-}
-
-fn event_ref(event: crate::model::RecordedEvent) -> EventRef {
-    EventRef {
-        event_id: event.event_id,
-        event_type: event.event_type,
-        version: event.version,
-        position: event.position,
     }
 }

@@ -87,12 +87,15 @@ impl Store {
         let mut connection = self.connect.clone().application_name("everfold-writer").connect().await?;
         // Asked before the role changes: a session may not see the start of one of another role.
         let identity = sqlx::query!(
-            r#"SELECT a.pid AS "process!", a.backend_start AS "started_at!",
+            r#"SELECT a.pid AS "process!", a.backend_start AS "started_at!", pg_is_in_recovery() AS "is_standby!",
                       coalesce((SELECT max(position) FROM everfold.event_store), 0) AS "known_head!"
                FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()"#
         )
         .fetch_one(&mut connection)
         .await?;
+        if identity.is_standby {
+            return Err(sqlx::Error::Configuration("this server is a standby: it can't take appends".into()));
+        }
         prepare_session(&mut connection).await?;
         connection.execute(WRITER_SETTINGS).await?;
         self.move_head(identity.known_head);
@@ -139,7 +142,7 @@ impl WriterSession {
 }
 
 /// A commit must be durable, a batch must not be cut short, and a host that vanished must not hold the head for long.
-const WRITER_SETTINGS: &str = "
+pub(super) const WRITER_SETTINGS: &str = "
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
     SET statement_timeout = 0;
     SET lock_timeout = 0;
@@ -155,11 +158,13 @@ async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Erro
             "SET default_transaction_isolation = 'read committed';
              SET TimeZone = 'UTC';
              DO $$ BEGIN
-                 IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'everfold_runtime'
+                 IF EXISTS (SELECT FROM pg_roles WHERE rolname = everfold.runtime_role()
                             AND pg_has_role(current_user, oid, 'MEMBER')) THEN
-                     SET SESSION ROLE everfold_runtime;
+                     EXECUTE format('SET SESSION ROLE %I', everfold.runtime_role());
                  END IF;
              EXCEPTION
+                 -- A database that isn't migrated yet: whoever asks it for more is told so.
+                 WHEN undefined_function OR invalid_schema_name THEN NULL;
                  -- Since PostgreSQL 16 not every member of a role may take it.
                  WHEN insufficient_privilege THEN NULL;
              END $$;",

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, page};
 use crate::model::{Digest, Head, Snapshot, StreamKey};
 
 /// An event as `apply` takes it.
@@ -30,7 +30,7 @@ pub struct LoadedStream {
     pub snapshot: Option<Snapshot>,
     /// The events, in order.
     pub events: Vec<TailEvent>,
-    /// The page was filled: there may be more events.
+    /// The page was filled, by rows or by bytes: there may be more events.
     pub more: bool,
 }
 
@@ -77,8 +77,8 @@ impl Store {
             up_to.unwrap_or(i64::MAX),
             limit,
         )
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch(&self.pool);
+        let (rows, cut) = page::take(rows, |row| row.payload.len()).await?;
 
         let mut loaded = LoadedStream { snapshot: None, events: Vec::with_capacity(rows.len()), more: false };
         for row in rows {
@@ -98,7 +98,7 @@ impl Store {
                 });
             }
         }
-        loaded.more = loaded.events.len() as i64 == limit;
+        loaded.more = cut || loaded.events.len() as i64 == limit;
         Ok(loaded)
     }
 
@@ -126,9 +126,9 @@ impl Store {
             up_to.unwrap_or(i64::MAX),
             limit,
         )
-        .fetch_all(&self.pool)
-        .await?;
-        let more = events.len() as i64 == limit;
+        .fetch(&self.pool);
+        let (events, cut) = page::take(events, |row| row.payload.len()).await?;
+        let more = cut || events.len() as i64 == limit;
         Ok(LoadedStream { snapshot: None, events: events.into_iter().map(TailEvent::from).collect(), more })
     }
 

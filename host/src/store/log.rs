@@ -5,8 +5,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::modules::digest_of;
-use super::{Store, StoreError};
-use crate::model::{AggregateType, Cursor, Json, RecordedEvent, StreamId, StreamKey, Tenant};
+use super::{Store, StoreError, page};
+use crate::model::{AggregateType, Cursor, EventRef, Json, RecordedEvent, StreamId, StreamKey, Tenant};
 
 /// Which part of a tenant's log to read.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub struct LogQuery {
     pub tenant: Tenant,
     /// The last place seen; none begins at the first event.
     pub after: Option<Cursor>,
-    /// Most events in a page.
+    /// Most events in a page; large ones end it earlier.
     pub limit: i64,
     /// Only these event types; empty for all.
     pub event_types: Vec<String>,
@@ -71,6 +71,12 @@ struct EventRow {
     payload: String,
     metadata: String,
     digest: Option<Vec<u8>>,
+}
+
+impl EventRow {
+    fn size(&self) -> usize {
+        self.payload.len() + self.metadata.len()
+    }
 }
 
 impl TryFrom<EventRow> for RecordedEvent {
@@ -141,9 +147,9 @@ impl Store {
             &query.aggregate_types,
             query.limit,
         )
-        .fetch_all(&self.pool)
-        .await?;
-        let full = rows.len() as i64 == query.limit;
+        .fetch(&self.pool);
+        let (rows, cut) = page::take(rows, EventRow::size).await?;
+        let full = cut || rows.len() as i64 == query.limit;
         let events = rows.into_iter().map(RecordedEvent::try_from).collect::<Result<Vec<_>, _>>()?;
         let position = events.last().filter(|_| full).map_or(last, |event| event.position);
         Ok(LogPage { events, next: Cursor { epoch: head.epoch, position }, head })
@@ -194,7 +200,7 @@ impl Store {
         Ok(Cursor { epoch: head.epoch, position: before })
     }
 
-    /// At most `limit` events of a stream from `from_version` on.
+    /// At most `limit` events of a stream from `from_version` on; large ones end the page earlier.
     ///
     /// # Errors
     /// [`StoreError`] where the database can't be asked.
@@ -221,10 +227,35 @@ impl Store {
             version,
             limit,
         )
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch(&self.pool);
+        let (rows, _) = page::take(rows, EventRow::size).await?;
         let events = rows.into_iter().map(RecordedEvent::try_from).collect::<Result<Vec<_>, _>>()?;
         Ok(StreamPage { events, version })
+    }
+
+    /// Names and places of a stream's events from `first_version` on, without their payloads.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database can't be asked.
+    pub async fn event_refs(
+        &self,
+        stream: &StreamKey,
+        first_version: i64,
+        count: i64,
+    ) -> Result<Vec<EventRef>, StoreError> {
+        Ok(sqlx::query_as!(
+            EventRef,
+            "SELECT event_id, event_type, version, position FROM everfold.event_store
+             WHERE tenant_id = $1 AND aggregate_type = $2 AND stream_id = $3 AND version >= $4 AND version < $4 + $5
+             ORDER BY version",
+            stream.tenant.as_str(),
+            stream.aggregate_type.as_str(),
+            stream.stream_id.as_str(),
+            first_version,
+            count,
+        )
+        .fetch_all(&self.pool)
+        .await?)
     }
 
     /// Every event type that the log holds, over all tenants.

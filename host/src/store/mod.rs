@@ -10,6 +10,7 @@ mod load;
 mod log;
 mod migrate;
 mod modules;
+mod page;
 mod receipts;
 mod settle;
 mod snapshots;

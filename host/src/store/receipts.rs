@@ -1,5 +1,7 @@
 //! Receipts: looked up before an error is answered, and removed after their time.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 
 use super::append::stored_outcome;
@@ -35,6 +37,18 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let outcome = stored_outcome(row.first_version, row.first_position, row.event_count, row.rejection)?;
         Ok(Some(Receipt { fingerprint: row.fingerprint, outcome }))
+    }
+
+    /// Removes receipts older than `retention` by the database's clock, which is the one that they were written by.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database can't be asked; what was removed stays removed.
+    pub async fn remove_expired_receipts(&self, retention: Duration) -> Result<u64, StoreError> {
+        let seconds = retention.as_secs_f64();
+        let before =
+            sqlx::query_scalar!(r#"SELECT clock_timestamp() - make_interval(secs => $1) AS "before!""#, seconds);
+        let before = before.fetch_one(&self.pool).await?;
+        self.remove_receipts(before).await
     }
 
     /// Removes receipts older than `before`, in small steps, and answers how many.

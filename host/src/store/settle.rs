@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Executor as _};
 use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::Store;
 use super::chain::Chain;
+use super::connect::WRITER_SETTINGS;
 use super::writer::WriterOptions;
-use crate::model::AppendOutcome;
+use crate::model::{Append, AppendOutcome, NewEvent};
 
 /// Names one session of the server for as long as that lives, and what was known when its last batch went out.
 #[derive(Debug, Clone)]
@@ -42,10 +44,7 @@ pub(super) async fn settle(store: &Store, lost: &SessionIdentity, batch: &mut [C
         let mut behind_found = false;
         for (submission, result) in chain.submissions.iter_mut().zip(&mut chain.results) {
             let append = &mut submission.append;
-            let place = append
-                .events
-                .first()
-                .and_then(|event| found.get(&(event.event_id, append.stream.to_string())).copied());
+            let place = place_of(append, &found);
             if result.is_some() {
                 behind_found = matches!(result, Some(Ok(AppendOutcome::Appended { .. })));
             } else if let Some((first_version, first_position)) = place {
@@ -60,33 +59,53 @@ pub(super) async fn settle(store: &Store, lost: &SessionIdentity, batch: &mut [C
     }
 }
 
+/// Where events of the batch stand, by id and stream.
 type Found = HashMap<(Uuid, String), (i64, i64)>;
+
+/// Version and position of an append's first event, where all of it is in the log. First and last event must stand as
+/// far apart as in the append: ids of raw appends are their senders', who may have sent one of them elsewhere too.
+fn place_of(append: &Append, found: &Found) -> Option<(i64, i64)> {
+    let place = |event: &NewEvent| found.get(&(event.event_id, append.stream.to_string())).copied();
+    let (first, last) = (place(append.events.first()?)?, place(append.events.last()?)?);
+    let apart = append.events.len() as i64 - 1;
+    (last == (first.0 + apart, first.1 + apart)).then_some(first)
+}
+
+/// Ends the lost session; true where there is nothing left of it. A standby can't say: it may be behind.
+async fn is_gone(connection: &mut PgConnection, lost: &SessionIdentity) -> Result<bool, sqlx::Error> {
+    let is_standby = sqlx::query_scalar!(r#"SELECT pg_is_in_recovery() AS "is_standby!""#);
+    if is_standby.fetch_one(&mut *connection).await? {
+        return Ok(false);
+    }
+    let told = sqlx::query!(
+        r#"SELECT pg_terminate_backend(pid) AS "told!" FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"#,
+        lost.process,
+        lost.started_at,
+    );
+    Ok(told.fetch_optional(connection).await?.is_none())
+}
 
 /// The batch's events in the log, or `None` while the lost session lives: it might still commit.
 async fn find(store: &Store, lost: &SessionIdentity, batch: &[Chain]) -> Result<Option<Found>, sqlx::Error> {
     let mut connection = store.supervising_session().await?;
-    let alive = sqlx::query!(
-        r#"SELECT pg_terminate_backend(pid) AS "told!" FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"#,
-        lost.process,
-        lost.started_at,
-    )
-    .fetch_optional(&mut connection)
-    .await?
-    .is_some();
-    if alive {
+    if !is_gone(&mut connection, lost).await? {
         return Ok(None);
     }
-    let first_events: Vec<Uuid> = batch
+    // Ending the session may have ended its wait for a synchronous standby. This commit waits for the same, and commits
+    // are confirmed in their order: when it is answered, what is found below is as safe as any answered append.
+    connection.execute(WRITER_SETTINGS).await?;
+    connection.execute("SELECT pg_logical_emit_message(true, 'everfold', 'settled')").await?;
+    let ids: Vec<Uuid> = batch
         .iter()
         .flat_map(|chain| &chain.submissions)
-        .filter_map(|submission| submission.append.events.first())
+        .flat_map(|submission| submission.append.events.first().into_iter().chain(submission.append.events.last()))
         .map(|event| event.event_id)
         .collect();
     let rows = sqlx::query!(
         "SELECT event_id, tenant_id, aggregate_type, stream_id, version, position FROM everfold.event_store
          WHERE position > $1 AND event_id = ANY ($2)",
         lost.known_head,
-        &first_events,
+        &ids,
     )
     .fetch_all(&mut connection)
     .await?;

@@ -47,7 +47,15 @@ impl Ticket {
 
     /// The caller stops waiting: true where the request is now surely never executed, false where it may have been.
     pub fn give_up(&self) -> bool {
-        self.step(WAITING, WITHDRAWN) || !self.step(SENT, ABANDONED) && self.phase.load(Acquire) == WITHDRAWN
+        loop {
+            // The writer may send it, or take it back, between the two looks.
+            match self.phase.load(Acquire) {
+                WAITING if self.step(WAITING, WITHDRAWN) => return true,
+                SENT if self.step(SENT, ABANDONED) => return false,
+                WAITING | SENT => {}
+                last => return last == WITHDRAWN,
+            }
+        }
     }
 
     fn step(&self, from: u8, to: u8) -> bool {

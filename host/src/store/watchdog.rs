@@ -42,7 +42,7 @@ async fn end_stuck_holders(store: &Store) -> Result<usize, sqlx::Error> {
            FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
            WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
              AND l.relation = 'everfold.log_head'::regclass AND l.mode = 'RowShareLock' AND l.granted
-             AND a.application_name LIKE 'everfold-%' AND a.wait_event = 'ClientRead'
+             AND a.application_name LIKE 'everfold-%' AND a.wait_event IN ('ClientRead', 'ClientWrite')
              AND clock_timestamp() - greatest(a.query_start, a.state_change) > make_interval(secs => $1)"#,
         PATIENCE.as_secs_f64(),
     )

@@ -42,7 +42,7 @@ async fn the_runtime_role_writes_the_log_by_the_function_alone() {
     let log = Log::new().await;
     log.append(append(&stream("s"), 1)).await;
     let mut runtime = log.owner().await;
-    runtime.execute("SET ROLE everfold_runtime").await.unwrap();
+    runtime.execute("SET ROLE everfold_runtime_postgres").await.unwrap();
     for sql in [
         "INSERT INTO everfold.event_store SELECT * FROM everfold.event_store",
         "UPDATE everfold.event_store SET version = 9",
@@ -69,11 +69,11 @@ async fn the_runtime_role_writes_the_log_by_the_function_alone() {
 async fn hosts_work_under_the_runtime_role() {
     let log = Log::new().await;
     let mut owner = log.owner().await;
-    owner.execute("REVOKE EXECUTE ON FUNCTION everfold.append_batch_v1 FROM everfold_runtime").await.unwrap();
+    owner.execute("REVOKE EXECUTE ON FUNCTION everfold.append_batch_v1 FROM everfold_runtime_postgres").await.unwrap();
     let outcome = log.singles(vec![append(&stream("s"), 1)]).await.remove(0);
     let Err(AppendError::Unavailable(error)) = outcome else { panic!("the owner's right was used: {outcome:?}") };
     assert!(error.contains("permission denied"), "{error}");
-    owner.execute("GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO everfold_runtime").await.unwrap();
+    owner.execute("GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO everfold_runtime_postgres").await.unwrap();
     assert_eq!(log.append(append(&stream("s"), 1)).await, appended(0, 1));
 }
 

@@ -131,10 +131,10 @@ async fn a_login_that_may_make_roles_gives_its_hosts_the_runtime_role() {
     superuser.execute(own).await.unwrap();
     let options = database.options().username("maker");
     migrate(&options).await.unwrap();
-    superuser.execute("REVOKE EXECUTE ON FUNCTION everfold.append_batch_v1 FROM everfold_runtime").await.unwrap();
+    superuser.execute("REVOKE EXECUTE ON FUNCTION everfold.append_batch_v1 FROM everfold_runtime_maker").await.unwrap();
     let (_, writer) = host(&options, WriterOptions::default());
     let outcome = answer(submit(&writer, vec![append(&stream("s"), 1)])).await.remove(0);
     assert!(matches!(outcome, Err(AppendError::Unavailable(_))), "the owner's right was used: {outcome:?}");
-    superuser.execute("GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO everfold_runtime").await.unwrap();
+    superuser.execute("GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO everfold_runtime_maker").await.unwrap();
     assert_eq!(answer(submit(&writer, vec![append(&stream("s"), 1)])).await, [Ok(appended(0, 1))]);
 }
