@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sqlx::Connection as _;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Store;
 
@@ -15,9 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Awaits a batch, and while that takes unusually long looks for a stuck holder of the head.
 pub(super) async fn guard<T>(store: &Store, batch: impl Future<Output = T>) -> T {
     let mut batch = std::pin::pin!(batch);
-    let mut looks = interval(PATIENCE);
+    // Not an interval that begins at once: its first tick would cost the batch a millisecond of the timer's.
+    let mut looks = interval_at(Instant::now() + PATIENCE, PATIENCE);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    looks.tick().await;
     loop {
         tokio::select! {
             done = &mut batch => return done,
