@@ -12,6 +12,7 @@ mod extract;
 mod headers;
 mod health;
 mod layers;
+pub mod limits;
 mod modules;
 mod options;
 pub mod problem;

@@ -9,14 +9,12 @@ use time::{OffsetDateTime, UtcOffset};
 use super::body::{Append, AppendEvent, Executed, StreamEvents};
 use super::commands::answer;
 use super::extract::{Caller, Conditions, Parameters, Payload, Provenance, StreamPath};
+use super::limits::MAX_SCHEMA_VERSION;
 use super::problem::{Code, Problem};
 use super::query::event_type_name;
 use super::{Api, etag, within};
 use crate::model::{Json, NO_STREAM};
 use crate::pipeline::{RawAppend, RawEvent};
-
-/// The largest schema version that the log can hold.
-const MAX_SCHEMA_VERSION: u32 = i32::MAX.unsigned_abs();
 
 /// Which events of the stream are asked for.
 #[derive(Debug, Deserialize)]

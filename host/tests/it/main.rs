@@ -8,6 +8,7 @@ mod guarantees;
 mod http_commands;
 mod http_operations;
 mod http_reads;
+mod limits;
 mod log;
 mod modules;
 mod runtime;
