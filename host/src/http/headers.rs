@@ -25,7 +25,7 @@ pub(super) const CAUSATION_ID: &str = "everfold-causation-id";
 pub(super) const TRACEPARENT: &str = "traceparent";
 
 /// Longest actor, correlation or causation id in bytes: they are kept with every event.
-const MAX_LABEL_BYTES: usize = 256;
+pub(super) const MAX_LABEL_BYTES: usize = 256;
 
 /// What the caller demands of the stream, and in which words it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::{ExpectedVersion, Rejection};
 
@@ -58,6 +59,33 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code. Its length is that of the enum, so that a new code has to be put here too.
+    pub const ALL: [Self; Self::Internal as usize + 1] = [
+        Self::Invalid,
+        Self::UnknownAggregate,
+        Self::UnknownCommand,
+        Self::StreamNotFound,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::VersionConflict,
+        Self::LogEpochChanged,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Rejected,
+        Self::IdempotencyKeyReused,
+        Self::Overloaded,
+        Self::Deadline,
+        Self::DatabaseUnavailable,
+        Self::NotReady,
+        Self::OutcomeUnknown,
+        Self::ModuleTrapped,
+        Self::ModuleDeadline,
+        Self::ModuleMemory,
+        Self::ModuleAnswerInvalid,
+        Self::UnfoldableEvent,
+        Self::Internal,
+    ];
+
     /// Text, status and title. The only place with status codes, but for a conflict asked by precondition headers.
     const fn row(self) -> (&'static str, StatusCode, &'static str) {
         use StatusCode as S;
@@ -106,16 +134,29 @@ impl Code {
         self.row().0
     }
 
+    /// What the code means, in one sentence.
+    pub(super) const fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The statuses that it is answered with: one, but for a conflict asked by precondition headers.
+    pub(super) fn statuses(self) -> Vec<StatusCode> {
+        let standard = (self == Self::VersionConflict).then_some(StatusCode::PRECONDITION_FAILED);
+        [self.row().1].into_iter().chain(standard).collect()
+    }
+
     /// Whether the same request may well succeed a moment later.
-    const fn passes_soon(self) -> bool {
+    pub(super) const fn passes_soon(self) -> bool {
         matches!(self, Self::Overloaded | Self::DatabaseUnavailable | Self::NotReady)
     }
 }
 
-/// The JSON of a problem. Members that don't belong to its code are absent.
-#[derive(Debug, Serialize)]
+/// A problem document (RFC 9457). Members that don't belong to its code are absent.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     /// A URI for the code.
+    #[schema(example = "urn:everfold:problem:stream-not-found")]
     #[serde(rename = "type")]
     pub kind: String,
     /// What the code means.
@@ -125,41 +166,52 @@ pub struct ProblemBody {
     /// What is wrong with this request, and what to do.
     pub detail: String,
     /// The stable code.
+    #[schema(value_type = Code)]
     pub code: &'static str,
     /// JSON pointer (RFC 6901) to the faulty part of the body; empty for the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub pointer: Option<String>,
     /// The names there are, where the asked one isn't among them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub known: Option<Vec<String>>,
     /// The expected version, as it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub expected: Option<Expected>,
     /// The stream's version; -1 where it has no events.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub actual: Option<i64>,
     /// The cursor that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub asked: Option<String>,
     /// The log's head.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub current: Option<String>,
     /// The domain's reason.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rejection: Option<Rejection>,
     /// The rejection is that of an earlier request with the same idempotency key.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub replayed: Option<bool>,
     /// The limit in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub limit: Option<usize>,
     /// The readiness check that fails.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub check: Option<&'static str>,
 }
 
 /// An expected version in JSON: a number, or `no-stream`, `exists`, `any`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Expected {
     /// An exact version.
@@ -229,12 +281,17 @@ impl Problem {
         self
     }
 
+    /// The HTTP status of its answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     #[cfg(test)]
     pub(super) fn summary(&self) -> (u16, &'static str) {
         (self.status.as_u16(), self.code.as_str())
     }
 
-    #[cfg(test)]
+    /// The JSON of its answer.
     pub(super) fn body(&self) -> &ProblemBody {
         &self.body
     }

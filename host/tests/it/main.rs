@@ -5,6 +5,7 @@
 mod cluster;
 mod guarantees;
 mod http_commands;
+mod http_description;
 mod http_operations;
 mod http_reads;
 mod log;

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::description;
 use super::guests::{engine, wasm};
 use super::postgres::TestDatabase;
 
@@ -145,6 +146,8 @@ impl Deref for TestHost {
 impl Client {
     /// A client of the host at this URL.
     pub(crate) fn new(url: String) -> Self {
+        // Its TLS has no provider of its own; another client may have set it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self { url, http: reqwest::Client::new() }
     }
 
@@ -170,9 +173,12 @@ impl Client {
 
     /// Sends any request.
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let request =
-            headers.iter().fold(self.request(method, path), |request, (name, value)| request.header(*name, *value));
-        Answer::of(request.body(body.to_owned()).send().await.unwrap()).await
+        let request = headers
+            .iter()
+            .fold(self.request(method.clone(), path), |request, (name, value)| request.header(*name, *value));
+        let answer = Answer::of(request.body(body.to_owned()).send().await.unwrap()).await;
+        description::check(&method, path, &answer);
+        answer
     }
 }
 
