@@ -8,27 +8,34 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use tokio::time::Instant;
+use utoipa::IntoParams;
 
 use super::body::{LogEvent, LogEvents};
+use super::description::problems::{READING, problems};
 use super::extract::{Caller, Parameters};
 use super::headers::wants_ndjson;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::query;
 use super::{Api, within};
 use crate::model::Cursor;
 use crate::store::{LogPage, LogQuery, StoreError};
+
+problems!(Problems: READING, &[Code::LogEpochChanged]);
 
 /// Events that a stream of lines reads at once: enough that the round trip hardly counts, and what one slow client
 /// makes the host hold.
 const LINES_PER_PAGE: i64 = 200;
 
 /// Which events are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// Those behind this cursor.
+    #[param(pattern = "^[0-9]{1,18}-[0-9]{1,18}$")]
     after: Option<String>,
     /// Those committed at this time or later (RFC 3339).
+    #[param(format = DateTime)]
     from_time: Option<String>,
     /// The most events: of a page, or of the whole stream of lines.
     limit: Option<i64>,
@@ -38,7 +45,25 @@ pub(super) struct Which {
     aggregate_type: Option<String>,
 }
 
-/// Reads the log: a page, or all there is as lines where the caller accepts `application/x-ndjson`.
+/// Read the log
+///
+/// The tenant's events in commit order: a page, or all there are as one JSON object a line where the caller accepts
+/// `application/x-ndjson`.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "readLog",
+    tag = "log",
+    params(Which, Caller),
+    responses(
+        (
+            status = 200,
+            description = "A page of the log, or its lines.",
+            content((LogEvents = "application/json"), (LogEvent = "application/x-ndjson")),
+        ),
+        Problems,
+    ),
+)]
 pub(super) async fn read(
     State(api): State<Api>,
     caller: Caller,

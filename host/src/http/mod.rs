@@ -6,6 +6,7 @@
 mod bodies;
 pub mod body;
 mod commands;
+mod description;
 mod error;
 mod events;
 mod extract;
@@ -29,10 +30,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::FromRef;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::routing::{get, post};
 use tokio::time::Instant;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::modules::Modules;
 use crate::pipeline::Pipeline;
@@ -65,17 +68,28 @@ impl FromRef<Api> for Arc<HttpOptions> {
 /// All paths of the API.
 pub fn router(api: Api) -> Router {
     let options = api.options.clone();
-    let routes = Router::new()
-        .route("/v1/aggregates/{type}/{id}", get(state::read))
-        .route("/v1/aggregates/{type}/{id}/commands/{command}", post(commands::execute))
-        .route("/v1/streams", get(streams::list))
-        .route("/v1/streams/{type}/{id}/events", get(stream_events::read).post(stream_events::append))
-        .route("/v1/events", get(events::read))
-        .route("/v1/modules", get(modules::list))
-        .route("/v1/event-types", get(modules::event_types))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready));
+    let (routes, _) = description::described(routes(), &options);
     layers::around(routes, &options).with_state(api)
+}
+
+/// The API's description in OpenAPI 3.1, as a host with these options answers it.
+#[must_use]
+pub fn openapi(options: &HttpOptions) -> Bytes {
+    description::described(routes(), options).1
+}
+
+/// The routes, each as its handler describes it.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(state::read))
+        .routes(routes!(commands::execute))
+        .routes(routes!(streams::list))
+        .routes(routes!(stream_events::read, stream_events::append))
+        .routes(routes!(events::read))
+        .routes(routes!(modules::list))
+        .routes(routes!(modules::event_types))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
 }
 
 /// A read of the store, given up when the caller no longer waits.

@@ -5,9 +5,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use serde::Deserialize;
 use time::{OffsetDateTime, UtcOffset};
+use utoipa::IntoParams;
 
 use super::body::{Append, AppendEvent, Executed, StreamEvents};
 use super::commands::answer;
+use super::description::problems::{APPENDING, READING, problems};
 use super::extract::{Caller, Conditions, Parameters, Payload, Provenance, StreamPath};
 use super::limits::MAX_SCHEMA_VERSION;
 use super::problem::{Code, Problem};
@@ -16,18 +18,41 @@ use super::{Api, etag, within};
 use crate::model::{Json, NO_STREAM};
 use crate::pipeline::{RawAppend, RawEvent};
 
+problems!(ReadProblems: READING, &[Code::StreamNotFound]);
+problems!(AppendProblems: READING, APPENDING);
+
 /// Which events of the stream are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
     /// The first version; 0 where it isn't named.
     #[serde(default)]
+    #[param(minimum = 0)]
     from_version: i64,
     /// The most events.
     limit: Option<i64>,
 }
 
-/// Reads a page of the stream.
+/// Read a stream's events
+///
+/// A page, in the order of versions. `next` is the link to the next page; it is null at the stream's end.
+#[utoipa::path(
+    get,
+    path = "/v1/streams/{type}/{id}/events",
+    operation_id = "readStream",
+    tag = "streams",
+    params(StreamPath, Page, Caller),
+    responses(
+        (
+            status = 200,
+            description = "A page of the stream.",
+            body = StreamEvents,
+            headers(("ETag" = String, description = "The stream's version, for `If-Match` of the next append.")),
+        ),
+        ReadProblems,
+    ),
+)]
 pub(super) async fn read(
     State(api): State<Api>,
     caller: Caller,
@@ -54,7 +79,27 @@ pub(super) async fn read(
     Ok((etag(answer.version), JsonAnswer(answer)))
 }
 
-/// Appends events as they are, all or none.
+/// Append events to a stream
+///
+/// Appends them as they are, all or none, without a module's decision. Where an active module has the aggregate type,
+/// it must know the events.
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{type}/{id}/events",
+    operation_id = "appendEvents",
+    tag = "streams",
+    params(StreamPath, Caller, Conditions, Provenance),
+    request_body(content = Append, description = "The events, in order."),
+    responses(
+        (
+            status = 200,
+            description = "The events are committed.",
+            body = Executed,
+            headers(("ETag" = String, description = "The stream's version, for `If-Match` of the next append.")),
+        ),
+        AppendProblems,
+    ),
+)]
 pub(super) async fn append(
     State(api): State<Api>,
     caller: Caller,

@@ -6,6 +6,7 @@ mod cluster;
 mod errors;
 mod guarantees;
 mod http_commands;
+mod http_description;
 mod http_operations;
 mod http_reads;
 mod limits;
