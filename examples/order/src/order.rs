@@ -15,7 +15,7 @@ pub const MOST_PIECES: u32 = 10_000;
 pub struct Order {
     pub status: Status,
     pub customer: Option<String>,
-    /// In a `BTreeMap`, whose order is always the same: equal states have equal bytes.
+    // In a `BTreeMap`, whose order is always the same: equal states have equal bytes.
     pub items: BTreeMap<Sku, Item>,
     pub total: Cents,
     pub paid: Cents,
@@ -64,6 +64,7 @@ pub enum Command {
         sku: Sku,
         #[schemars(range(min = 1, max = 1000))]
         quantity: u32,
+        #[schemars(range(min = 1, max = 100_000_000))]
         price: Cents,
     },
     /// Removes all pieces of an article.
@@ -74,7 +75,10 @@ pub enum Command {
         customer: String,
     },
     /// Pays some or all of the total.
-    Pay { amount: Cents },
+    Pay {
+        #[schemars(range(min = 1))]
+        amount: Cents,
+    },
     /// Gives the order up. What was paid goes back.
     Cancel {
         #[schemars(length(min = 1, max = 1000))]

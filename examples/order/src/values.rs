@@ -5,11 +5,13 @@ use std::ops::{AddAssign, Mul, Sub, SubAssign};
 
 use everfold_sdk::prelude::*;
 
-/// An amount of money in cents. Whole numbers, because fractions of two don't add up to cents.
+/// An amount of money in cents: a whole number, so that sums are exact.
 #[data]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(transparent)]
-pub struct Cents(#[schemars(range(max = 1_000_000_000))] pub u64);
+// Inline, so that a command's field can narrow it by a range of its own.
+#[schemars(inline)]
+pub struct Cents(pub u64);
 
 /// What an article is known by: letters, digits and hyphens, at most 32.
 #[data]
