@@ -4,6 +4,7 @@
 
 mod cluster;
 mod errors;
+mod examples;
 mod guarantees;
 mod http_commands;
 mod http_description;
