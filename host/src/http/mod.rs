@@ -14,6 +14,7 @@ mod layers;
 mod modules;
 mod options;
 pub mod problem;
+mod quarantine;
 mod query;
 mod serve;
 mod state;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::time::Instant;
 
 use crate::modules::Modules;
@@ -69,6 +70,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/streams/{type}/{id}/events", get(stream_events::read).post(stream_events::append))
         .route("/v1/events", get(events::read))
         .route("/v1/modules", get(modules::list))
+        .route("/v1/modules/{name}/reset", post(quarantine::reset_module))
+        .route("/v1/quarantine", get(quarantine::list))
+        .route("/v1/quarantine/{type}/{id}", delete(quarantine::release))
         .route("/v1/event-types", get(modules::event_types))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));

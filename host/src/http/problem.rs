@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use crate::model::{ExpectedVersion, Rejection};
 
@@ -51,6 +52,8 @@ pub enum Code {
     ModuleMemory,
     /// The module answered what the contract doesn't allow. Nothing was executed.
     ModuleAnswerInvalid,
+    /// The module failed so often that it isn't called for now: `since` says since when. Nothing was executed.
+    ModuleQuarantined,
     /// The stream's history holds an event that the active module can't fold. Nothing was executed.
     UnfoldableEvent,
     /// A fault of the host, described in its log.
@@ -93,6 +96,11 @@ impl Code {
             Self::ModuleAnswerInvalid => {
                 ("module-answer-invalid", S::INTERNAL_SERVER_ERROR, "The module's answer breaks the contract")
             }
+            Self::ModuleQuarantined => (
+                "module-quarantined",
+                S::INTERNAL_SERVER_ERROR,
+                "The module failed too often and is not called for now",
+            ),
             Self::UnfoldableEvent => {
                 ("unfoldable-event", S::INTERNAL_SERVER_ERROR, "The active module can not fold an event of the stream")
             }
@@ -153,6 +161,9 @@ pub struct ProblemBody {
     /// The limit in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Since when the module isn't called.
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
     /// The readiness check that fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<&'static str>,
@@ -182,6 +193,7 @@ impl From<ExpectedVersion> for Expected {
 pub(super) struct Problem {
     code: Code,
     status: StatusCode,
+    retry_after: Option<u64>,
     body: Box<ProblemBody>,
 }
 
@@ -204,9 +216,17 @@ impl Problem {
             rejection: None,
             replayed: None,
             limit: None,
+            since: None,
             check: None,
         };
-        Self { code, status, body: Box::new(body) }
+        let retry_after = code.passes_soon().then_some(1);
+        Self { code, status, retry_after, body: Box::new(body) }
+    }
+
+    /// Says after how many seconds the same request may go well.
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// A request that can't be understood.
@@ -248,8 +268,8 @@ impl IntoResponse for Problem {
             Ok(json) => *response.body_mut() = json.into(),
             Err(error) => tracing::error!(%error, code = self.code.as_str(), "a problem has no JSON form"),
         }
-        if self.code.passes_soon() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

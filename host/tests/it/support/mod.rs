@@ -2,6 +2,7 @@
 
 pub(crate) mod guests;
 pub(crate) mod host;
+pub(crate) mod liar;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
