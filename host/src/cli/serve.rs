@@ -15,8 +15,8 @@ use crate::config::{ModulesMode, Settings};
 use crate::http::{self, Api, HttpOptions};
 use crate::model::EveryN;
 use crate::modules::{Modules, ModulesOptions, UpdateMode};
-use crate::pipeline::{Pipeline, PipelineOptions};
-use crate::runtime::{ActiveModules, Engine, EngineOptions, Limits};
+use crate::pipeline::{Pipeline, PipelineOptions, QuarantineOptions};
+use crate::runtime::{ActiveModules, Engine, EngineOptions, Limits, WasiPolicy};
 use crate::store::{self, Store, StoreOptions, Writer, WriterOptions};
 
 /// How often receipts beyond their time are looked for.
@@ -183,7 +183,12 @@ fn engine_options(settings: &Settings) -> EngineOptions {
         payload_bytes: settings.max_payload_bytes.get(),
         ..Limits::default()
     };
-    EngineOptions { cache_dir: Some(settings.data_dir.join("compiled")), limits, ..EngineOptions::default() }
+    EngineOptions {
+        cache_dir: Some(settings.data_dir.join("compiled")),
+        limits,
+        wasi: WasiPolicy::Modules(settings.wasi_modules.iter().cloned().collect()),
+        ..EngineOptions::default()
+    }
 }
 
 fn modules_options(settings: &Settings) -> ModulesOptions {
@@ -207,6 +212,11 @@ fn pipeline_options(settings: &Settings) -> PipelineOptions {
         snapshots: Arc::new(EveryN {
             default_interval: u32::try_from(settings.snapshot_interval.get()).unwrap_or(u32::MAX),
         }),
+        quarantine: QuarantineOptions {
+            stream_faults: settings.quarantine_after_faults,
+            module_faults: settings.breaker_after_faults,
+            pause: Duration::from_millis(settings.quarantine_ms.get()),
+        },
     }
 }
 

@@ -76,10 +76,23 @@ pub struct Settings {
     pub guest_decide_ms: NonZeroU64,
     /// How long a module may take to apply one batch of events, in milliseconds. Default 2,000.
     pub guest_apply_ms: NonZeroU64,
+    /// Faults of a module in a row, on one stream, that set the stream aside: further requests are answered
+    /// `module-quarantined` without calling the module. 0 is never. Default 5.
+    pub quarantine_after_faults: u32,
+    /// Faults of a module within a minute, on several streams of a tenant and in half of its calls, that trip the module's
+    /// breaker: the tenant's requests are answered `module-quarantined`. 0 is never. Default 20.
+    pub breaker_after_faults: u32,
+    /// How long a stream stays in quarantine, or a breaker tripped, until one request is let through as a probe, in
+    /// milliseconds. It doubles with each probe that fails, to ten minutes. Default 10,000.
+    pub quarantine_ms: NonZeroU64,
     /// Events of a stream between two snapshots, where the module doesn't say. Default 100.
     pub snapshot_interval: NonZeroU64,
     /// Whether a name and version of a module may come to stand for another component. Default `auto`: they may.
     pub modules_mode: ModulesMode,
+    /// Names of modules that are given a virtual WASI: no files, network, environment or arguments, and clocks and random
+    /// numbers that never change. A list in the file; elsewhere separated by commas. Default none: a module that imports
+    /// WASI is refused.
+    pub wasi_modules: Vec<String>,
     /// How often `modules_dir` is looked through in case its watcher missed a change, in milliseconds. Default 2,000.
     pub modules_poll_ms: NonZeroU64,
     /// How long the outcome of a command with an idempotency key is kept, in days. Default 7.
@@ -162,8 +175,12 @@ impl Default for Settings {
             guest_memory_limit_bytes: const { NonZeroUsize::new(64 << 20).unwrap() },
             guest_decide_ms: const { NonZeroU64::new(500).unwrap() },
             guest_apply_ms: const { NonZeroU64::new(2_000).unwrap() },
+            quarantine_after_faults: 5,
+            breaker_after_faults: 20,
+            quarantine_ms: const { NonZeroU64::new(10_000).unwrap() },
             snapshot_interval: const { NonZeroU64::new(100).unwrap() },
             modules_mode: ModulesMode::Auto,
+            wasi_modules: Vec::new(),
             modules_poll_ms: const { NonZeroU64::new(2_000).unwrap() },
             receipts_retention_days: const { NonZeroU32::new(7).unwrap() },
             shutdown_grace_seconds: 20,
@@ -319,6 +336,14 @@ mod tests {
         let settings = gather("", &env, Flags::default()).unwrap();
         assert_eq!(settings.data_dir, Path::new("2026"));
         assert_eq!(settings.log_filter, "[x]=info,everfold=debug");
+    }
+
+    #[test]
+    fn a_list_is_separated_by_commas_where_there_are_no_lists() {
+        let names = |toml: &str, env: &[(&str, &str)], flags| gather(toml, env, flags).unwrap().wasi_modules;
+        assert_eq!(names("", &[("EVERFOLD_WASI_MODULES", "bank, stock")], Flags::default()), ["bank", "stock"]);
+        assert_eq!(names("wasi_modules = ['bank']", &[], Flags::default()), ["bank"]);
+        assert_eq!(names("wasi_modules = ['bank']", &[], set(&["wasi_modules="])), Vec::<String>::new());
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod limits;
 mod modules;
 mod options;
 pub mod problem;
+mod quarantine;
 mod query;
 mod serve;
 mod state;
@@ -87,6 +88,9 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(stream_events::read, stream_events::append))
         .routes(routes!(events::read))
         .routes(routes!(modules::list))
+        .routes(routes!(quarantine::reset_module))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::release))
         .routes(routes!(modules::event_types))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))

@@ -1,5 +1,6 @@
 //! Why a request has no outcome, cut by what its caller can do.
 
+use super::Held;
 use crate::model::{AggregateType, ExpectedVersion, StreamKey};
 use crate::runtime::GuestFault;
 use crate::store::{AppendError, StoreError};
@@ -84,6 +85,9 @@ pub enum RequestError {
     /// The module failed.
     #[error(transparent)]
     Module(#[from] ModuleFault),
+    /// The module failed before, so often that it isn't called for now.
+    #[error("the module {} isn't called for now: it failed too often", .0.module)]
+    Held(Box<Held>),
     /// History holds an event that the active module can't take.
     #[error(
         "event {version} of the stream, {event_type} in schema version {schema_version}, can't be folded by {module}: {reason}"

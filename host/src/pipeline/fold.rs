@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::RequestError;
 use super::shard::Shard;
+use super::{ModuleFault, RequestError};
 use crate::model::{AggregateType, Head, NO_STREAM, StreamKey};
 use crate::runtime::{
     ApplyError, FoldEvent, FoldMode, GuestFault, Module, Placement, RefusedEvent, Resident, RestoreError,
@@ -240,6 +240,9 @@ fn unfoldable(module: &Module, events: &[FoldEvent<'_>], refused: &RefusedEvent)
             module,
             reason: refused.reason.to_string(),
         },
-        None => RequestError::Internal(format!("{module} refused event {} of {}", refused.index, events.len())),
+        None => {
+            let (place, count) = (refused.index, events.len());
+            ModuleFault::AnswerInvalid(format!("it refused event {place}, counted from 0, of {count}")).into()
+        }
     }
 }

@@ -7,6 +7,7 @@ mod command;
 mod error;
 mod fingerprint;
 mod fold;
+mod quarantine;
 mod raw;
 mod receipts;
 mod request;
@@ -16,5 +17,8 @@ mod snapshots;
 mod state;
 
 pub use error::{ModuleFault, RequestError};
+pub use quarantine::{
+    BreakerState, Held, HeldBy, ModuleHealth, QuarantineOptions, QuarantineReport, QuarantinedStream,
+};
 pub use request::{RawAppend, RawEvent, StateQuery, StateView};
 pub use route::{Pipeline, PipelineOptions, PipelineTasks};

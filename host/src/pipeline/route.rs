@@ -9,11 +9,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::quarantine::Quarantine;
 use super::request::{Reply, Work};
 use super::shard::{Job, Shard};
 use super::snapshots::SnapshotKeeper;
-use super::{RawAppend, RequestError, StateQuery, StateView};
-use crate::model::{Command, Executed, Json, SnapshotStrategy, StreamKey};
+use super::{QuarantineOptions, QuarantineReport, RawAppend, RequestError, StateQuery, StateView};
+use crate::model::{Command, Executed, Json, SnapshotStrategy, StreamKey, Tenant};
 use crate::runtime::{ActiveModules, Engine};
 use crate::store::{Store, Ticket, Writer};
 
@@ -35,6 +36,8 @@ pub struct PipelineOptions {
     pub max_payload_bytes: usize,
     /// When a stream's state is kept.
     pub snapshots: Arc<dyn SnapshotStrategy>,
+    /// When guests that fail are no longer called.
+    pub quarantine: QuarantineOptions,
 }
 
 /// Carries out requests. A cheap handle; when the last one is dropped, the shards finish what they have and end.
@@ -45,6 +48,8 @@ struct Inner {
     shards: Vec<mpsc::UnboundedSender<Job>>,
     permits: Arc<Semaphore>,
     writer: Writer,
+    modules: ActiveModules,
+    quarantine: Quarantine,
     max_events: usize,
     max_payload_bytes: usize,
 }
@@ -84,12 +89,11 @@ impl Pipeline {
         modules: &ActiveModules,
     ) -> std::io::Result<(Self, PipelineTasks)> {
         let (keeper, keeper_task) = SnapshotKeeper::start(store.clone());
-        let residents = options.residents.get().div_ceil(options.shards.get());
-        let residents = NonZeroUsize::new(residents).unwrap_or(NonZeroUsize::MIN);
+        let quarantine = Quarantine::new(options.quarantine);
         let (mut senders, mut threads) = (Vec::new(), Vec::new());
         for number in 0..options.shards.get() {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let shard = Shard::parts(store, writer, engine, modules, &keeper, options, residents);
+            let shard = Shard::parts(store, writer, engine, modules, &keeper, &quarantine, options);
             let thread = std::thread::Builder::new().name(format!("everfold-shard-{number}"));
             threads.push(thread.spawn(move || shard.run(receiver))?);
             senders.push(sender);
@@ -99,6 +103,8 @@ impl Pipeline {
             shards: senders,
             permits,
             writer: writer.clone(),
+            modules: modules.clone(),
+            quarantine,
             max_events: options.max_events,
             max_payload_bytes: options.max_payload_bytes,
         };
@@ -137,6 +143,27 @@ impl Pipeline {
     /// [`RequestError`]; a read changes nothing.
     pub async fn state(&self, query: StateQuery, deadline: Instant) -> Result<StateView, RequestError> {
         self.ask(deadline, |reply| Work::State(Box::new(query), reply)).await
+    }
+
+    /// What there is to tell a tenant of its streams in quarantine and of the modules' breakers, on this host.
+    #[must_use]
+    pub fn quarantine(&self, tenant: &Tenant) -> QuarantineReport {
+        self.0.quarantine.report(tenant, &self.0.modules.current())
+    }
+
+    /// Takes a stream out of quarantine; false where it wasn't in.
+    #[must_use]
+    pub fn release(&self, stream: &StreamKey) -> bool {
+        self.0.quarantine.release(stream)
+    }
+
+    /// Closes the breaker of an active module, and takes the tenant's streams that it failed on out of quarantine: how
+    /// many, or none where no active module has the name.
+    #[must_use]
+    pub fn reset_module(&self, tenant: &Tenant, name: &str) -> Option<usize> {
+        let generation = self.0.modules.current();
+        let module = generation.modules().iter().find(|module| module.descriptor().name == name)?;
+        Some(self.0.quarantine.reset(tenant, module))
     }
 
     fn check_size(&self, payload: &Json) -> Result<(), RequestError> {

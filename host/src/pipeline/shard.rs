@@ -17,6 +17,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
 
+use super::quarantine::Quarantine;
 use super::request::Work;
 use super::route::PipelineOptions;
 use super::snapshots::SnapshotKeeper;
@@ -38,6 +39,7 @@ pub(super) struct Shard {
     pub(super) writer: Writer,
     pub(super) snapshots: SnapshotKeeper,
     pub(super) strategy: Arc<dyn SnapshotStrategy>,
+    pub(super) quarantine: Quarantine,
     modules: ActiveModules,
     reads: Handle,
     instances: RefCell<Instances>,
@@ -53,18 +55,20 @@ impl Shard {
         engine: &Engine,
         modules: &ActiveModules,
         snapshots: &SnapshotKeeper,
+        quarantine: &Quarantine,
         options: &PipelineOptions,
-        residents: NonZeroUsize,
     ) -> Self {
+        let residents = options.residents.get().div_ceil(options.shards.get());
         Self {
             store: store.clone(),
             writer: writer.clone(),
             snapshots: snapshots.clone(),
             strategy: options.snapshots.clone(),
+            quarantine: quarantine.clone(),
             modules: modules.clone(),
             reads: Handle::current(),
             instances: RefCell::new(Instances::new(engine.clone())),
-            kept: RefCell::new(LruCache::new(residents)),
+            kept: RefCell::new(LruCache::new(NonZeroUsize::new(residents).unwrap_or(NonZeroUsize::MIN))),
             waiting: RefCell::default(),
             generation: Cell::new(0),
         }
@@ -131,16 +135,18 @@ impl Shard {
     /// its own goes at once.
     pub(super) fn keep(&self, stream: &StreamKey, kept: Kept) {
         if kept.placement == Placement::Alone {
-            return self.release(kept);
+            self.release(kept);
+            return;
         }
         if let Some((_, evicted)) = self.kept.borrow_mut().push(stream.clone(), kept) {
             self.release(evicted);
         }
     }
 
-    /// Frees an aggregate.
-    pub(super) fn release(&self, kept: Kept) {
+    /// Frees an aggregate; answers where it lived.
+    pub(super) fn release(&self, kept: Kept) -> Placement {
         self.instances().release(kept.resident);
+        kept.placement
     }
 
     /// The active module of an aggregate type, as of this moment.
@@ -149,6 +155,7 @@ impl Shard {
         if self.generation.replace(generation.id()) != generation.id() {
             // Instances of modules that are gone would only hold memory.
             self.instances().retain_modules(|digest| generation.holds(digest));
+            self.quarantine.retain_modules(|digest| generation.holds(digest));
         }
         generation.module_of(aggregate_type).cloned().ok_or_else(|| {
             let mut known: Vec<String> = generation

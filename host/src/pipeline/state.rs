@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::command::{SPOILT, again, verdict};
 use super::fold::Kept;
 use super::shard::Shard;
 use super::{RequestError, StateQuery, StateView};
@@ -13,10 +14,13 @@ impl Shard {
     /// Answers the state, present or past.
     pub(super) async fn state(&self, query: &StateQuery, ticket: &Ticket) -> Result<StateView, RequestError> {
         let module = self.module_of(&query.stream.aggregate_type)?;
-        match query.at_version {
+        let pass = self.quarantine.admit(&query.stream, &module)?;
+        let state = match query.at_version {
             Some(version) => self.past_state(&query.stream, &module, version, ticket).await,
             None => self.present_state(query, &module, ticket).await,
-        }
+        };
+        pass.settle(&verdict(&state));
+        state
     }
 
     async fn past_state(
@@ -26,15 +30,9 @@ impl Shard {
         version: i64,
         ticket: &Ticket,
     ) -> Result<StateView, RequestError> {
-        let kept = self.fold(stream, module, Placement::Shared, Some(version), ticket).await?;
-        let folded = kept.version();
-        let state = self.instances().state(&kept.resident);
+        let (kept, state) = self.fold_and_tell(stream, module, Some(version), ticket).await?;
         self.release(kept);
-        if folded < version {
-            let actual = self.head(stream, ticket).await?.map_or(crate::model::NO_STREAM, |head| head.version);
-            return Err(RequestError::VersionNotFound { stream: stream.clone(), asked: version, actual });
-        }
-        Ok(view(module, version, state?))
+        Ok(view(module, version, state))
     }
 
     async fn present_state(
@@ -54,18 +52,48 @@ impl Shard {
             // The instance is gone, or the guest failed: what follows decides which.
             self.release(kept);
         }
-        let kept = self.fold(stream, module, Placement::Shared, None, ticket).await?;
-        if kept.head.is_none() {
-            self.release(kept);
-            return Err(RequestError::StreamNotFound { stream: stream.clone() });
+        let (kept, state) = self.fold_and_tell(stream, module, None, ticket).await?;
+        let view = view(module, kept.version(), state);
+        self.keep(stream, kept);
+        Ok(view)
+    }
+
+    /// The folded aggregate with its state. A guest that fails is tried once more, alone in a fresh instance, and only
+    /// that counts.
+    async fn fold_and_tell(
+        &self,
+        stream: &StreamKey,
+        module: &Arc<Module>,
+        up_to: Option<i64>,
+        ticket: &Ticket,
+    ) -> Result<(Kept, Json), RequestError> {
+        let mut placement = Placement::Shared;
+        for _ in 0..SPOILT {
+            let kept = self.fold(stream, module, placement, up_to, ticket).await?;
+            if kept.version() < up_to.unwrap_or(0) {
+                self.release(kept);
+                return Err(self.missing(stream, up_to, ticket).await);
+            }
+            let told = self.instances().state(&kept.resident);
+            match told {
+                Ok(state) => return Ok((kept, state)),
+                Err(fault) => placement = again(fault, self.release(kept))?,
+            }
         }
-        let state = self.instances().state(&kept.resident);
-        let version = kept.version();
-        match &state {
-            Ok(_) => self.keep(stream, kept),
-            Err(_) => self.release(kept),
+        Err(RequestError::Overloaded)
+    }
+
+    /// What a stream lacks that isn't there, or isn't there yet.
+    async fn missing(&self, stream: &StreamKey, up_to: Option<i64>, ticket: &Ticket) -> RequestError {
+        let stream = stream.clone();
+        let Some(asked) = up_to else { return RequestError::StreamNotFound { stream } };
+        match self.head(&stream, ticket).await {
+            Ok(head) => {
+                let actual = head.map_or(crate::model::NO_STREAM, |head| head.version);
+                RequestError::VersionNotFound { stream, asked, actual }
+            }
+            Err(error) => error,
         }
-        Ok(view(module, version, state?))
     }
 
     /// The kept aggregate, if it is this module's and, unless `stale` is fine, still at the stream's head.

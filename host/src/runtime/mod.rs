@@ -19,6 +19,7 @@ mod instances;
 mod load;
 mod module;
 mod values;
+mod wasi;
 
 pub use active::{ActiveModules, Generation};
 pub use aggregate::{AggregateInfo, CommandCheck};
@@ -31,3 +32,4 @@ pub use values::{
     ApplyError, DecideContext, DecideError, Decided, Decision, EventRefusal, FoldEvent, FoldMode, RefusedEvent,
     RestoreError, UpcastEvent,
 };
+pub use wasi::WasiPolicy;

@@ -7,7 +7,7 @@ use utoipa::openapi::{Object, RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema};
 
 use super::schemas::{TEXT, name, number, text};
-use crate::http::extract::{Caller, CommandName, Conditions, Provenance, StreamPath};
+use crate::http::extract::{Caller, CommandName, Conditions, ModuleName, Provenance, StreamPath};
 use crate::http::limits::MAX_LABEL_BYTES;
 use crate::model::{AggregateType, IdempotencyKey, StreamId, Tenant};
 
@@ -110,6 +110,13 @@ impl IntoParams for StreamPath {
             segment("type", "The aggregate type.", AggregateType::schema()).example(Some(json!("account"))).build(),
             segment("id", "The stream's id, percent-encoded.", StreamId::schema()).example(Some(json!("ann"))).build(),
         ]
+    }
+}
+
+impl IntoParams for ModuleName {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let name = built(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)));
+        vec![segment("name", "The module's name.", name).example(Some(json!("bank-account"))).build()]
     }
 }
 

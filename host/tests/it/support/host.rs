@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use everfold::http::{Api, HttpOptions, router, serve};
 use everfold::model::EveryN;
 use everfold::modules::{Modules, ModulesOptions, UpdateMode};
-use everfold::pipeline::{Pipeline, PipelineOptions};
+use everfold::pipeline::{Pipeline, PipelineOptions, QuarantineOptions};
 use everfold::runtime::{ActiveModules, Engine};
 use everfold::store::{Store, StoreOptions, Writer, WriterOptions};
 use reqwest::{Method, RequestBuilder, Response};
@@ -39,13 +39,14 @@ pub(crate) struct Setup {
     pub(crate) http: HttpOptions,
     pub(crate) writer: WriterOptions,
     pub(crate) pipeline: PipelineOptions,
+    pub(crate) engine: Engine,
 }
 
 impl Setup {
     /// A small host with the defaults of its rooms.
     pub(crate) fn new(connect: PgConnectOptions) -> Self {
         let (http, writer) = (HttpOptions::default(), WriterOptions::default());
-        Self { connect, http, writer, pipeline: pipeline_options() }
+        Self { connect, http, writer, pipeline: pipeline_options(), engine: engine() }
     }
 }
 
@@ -82,7 +83,7 @@ impl TestHost {
         for name in guests {
             std::fs::write(modules_dir.path().join(format!("{name}.wasm")), wasm(name)).unwrap();
         }
-        let (engine, active, shutdown) = (engine(), ActiveModules::new(), CancellationToken::new());
+        let (engine, active, shutdown) = (setup.engine, ActiveModules::new(), CancellationToken::new());
         let store =
             Store::new(&StoreOptions { read_connections: READ_CONNECTIONS, ..StoreOptions::new(setup.connect) });
         let (writer, _) = Writer::start(store.clone(), setup.writer);
@@ -225,6 +226,7 @@ fn pipeline_options() -> PipelineOptions {
         max_events: 1000,
         max_payload_bytes: 1 << 20,
         snapshots: Arc::new(EveryN::default()),
+        quarantine: QuarantineOptions::default(),
     }
 }
 
