@@ -1,5 +1,6 @@
 //! The command line: the only place where the rooms are put together.
 
+mod metrics;
 mod migrate;
 mod module;
 mod serve;

@@ -7,13 +7,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{Method, Uri};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use super::HttpOptions;
 use super::problem::{Code, Problem};
+use super::{HttpOptions, metrics};
 
 /// The routes with everything that lies around them.
 pub(super) fn around<S: Clone + Send + Sync + 'static>(routes: Router<S>, options: &HttpOptions) -> Router<S> {
@@ -24,6 +25,7 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(routes: Router<S>, option
         .layer(DefaultBodyLimit::max(options.max_body_bytes))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(trace)
+        .layer(middleware::from_fn(metrics::count))
 }
 
 async fn unknown_path(uri: Uri) -> Problem {

@@ -11,6 +11,7 @@ mod extract;
 mod headers;
 mod health;
 mod layers;
+mod metrics;
 mod modules;
 mod options;
 pub mod problem;
@@ -35,6 +36,7 @@ use crate::modules::Modules;
 use crate::pipeline::Pipeline;
 use crate::store::{Store, StoreError};
 
+pub(crate) use self::metrics::METRICS;
 pub use self::options::HttpOptions;
 pub use self::serve::serve;
 
@@ -49,6 +51,8 @@ pub struct Api {
     pub store: Store,
     /// The modules directory.
     pub modules: Modules,
+    /// Writes what the host measures as Prometheus reads it.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Limits and times.
     pub options: Arc<HttpOptions>,
 }
@@ -71,7 +75,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/modules", get(modules::list))
         .route("/v1/event-types", get(modules::event_types))
         .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready));
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::scrape));
     layers::around(routes, &options).with_state(api)
 }
 

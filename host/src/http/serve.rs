@@ -12,7 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::HttpOptions;
+use super::{HttpOptions, metrics};
+use crate::model::metric::Held;
 
 /// Serves until `shutdown` is cancelled; then accepts nothing more, lets requests in flight come to their end, and
 /// cuts off what still runs after `shutdown_grace`.
@@ -37,7 +38,12 @@ pub async fn serve(listener: TcpListener, router: Router, options: &HttpOptions,
         };
         without_delay(&stream);
         let service = TowerToHyperService::new(router.clone());
-        connections.spawn(graceful.watch(server.serve_connection(TokioIo::new(stream), service)));
+        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        let open = Held::new(&metrics::CONNECTIONS);
+        connections.spawn(async move {
+            let _open = open;
+            connection.await
+        });
     }
     drop(listener);
     if tokio::time::timeout(options.shutdown_grace, graceful.shutdown()).await.is_err() {

@@ -1,10 +1,12 @@
 //! One command: checked, decided on the folded state, applied, appended, answered when that is committed.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::fold::{Kept, milliseconds, state_version};
+use super::metrics::{self, STAGES};
 use super::shard::Shard;
 use super::{ModuleFault, RequestError, fingerprint};
 use crate::model::{
@@ -76,6 +78,7 @@ impl Shard {
                 return Ok(executed);
             }
             // Another host went on in between: fold what it wrote, and decide again.
+            metrics::CONFLICTS.increment(1);
             if !ticket.take_back() {
                 return Err(RequestError::OutcomeUnknown);
             }
@@ -99,10 +102,16 @@ impl Shard {
                     if let Some(unfit) = other {
                         self.release(unfit);
                     }
-                    self.fold(&command.stream, module, placement, None, ticket).await?
+                    let begun = Instant::now();
+                    let folded = self.fold(&command.stream, module, placement, None, ticket).await;
+                    STAGES.fold.record(begun.elapsed());
+                    folded?
                 }
             };
-            match self.decide_on(command, &kept) {
+            let begun = Instant::now();
+            let decided = self.decide_on(command, &kept);
+            STAGES.decide.record(begun.elapsed());
+            match decided {
                 Ok(decided) => return Ok((kept, decided)),
                 Err(Undecided::Refused(error)) => {
                     self.keep(&command.stream, kept);
@@ -118,7 +127,10 @@ impl Shard {
                         GuestFault::Gone => {}
                         GuestFault::AnswerInvalid(_) | GuestFault::NoCapacity(_) => return Err(fault.into()),
                         fault if placement == Placement::Alone => return Err(fault.into()),
-                        _ => placement = Placement::Alone,
+                        _ => {
+                            metrics::RETRIES.increment(1);
+                            placement = Placement::Alone;
+                        }
                     }
                 }
             }
@@ -224,7 +236,9 @@ impl Shard {
             events,
             rejection: rejection.clone(),
         };
+        let begun = Instant::now();
         let outcome = self.submit(append, ticket).await;
+        STAGES.append.record(begun.elapsed());
         if !matches!(outcome, Ok(AppendOutcome::Appended { .. } | AppendOutcome::Confirmed { .. })) {
             // Events that were applied are not in the log, or the log isn't where the aggregate is.
             self.release(kept);

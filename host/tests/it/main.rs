@@ -8,6 +8,7 @@ mod http_commands;
 mod http_operations;
 mod http_reads;
 mod log;
+mod metrics;
 mod modules;
 mod runtime;
 mod support;
