@@ -39,6 +39,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
 
     let listener = listen(settings).await?;
     let address = listener.local_addr()?;
+    let metrics = super::metrics::install()?;
+    tokio::spawn(metrics.clone().upkeep());
     let database = Database::open(settings).await?;
     let steps = store::migrate(database.options()).await?;
     if steps > 0 {
@@ -61,7 +63,9 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let receipts = tokio::spawn(remove_receipts(store.clone(), settings.receipts_retention_days.get()));
 
     let options = Arc::new(http_options(settings));
-    let router = http::router(Api { pipeline, store: store.clone(), modules, options: options.clone() });
+    tokio::spawn(store.clone().observe());
+    let metrics = Arc::new(move || metrics.render());
+    let router = http::router(Api { pipeline, store: store.clone(), modules, metrics, options: options.clone() });
     tracing::info!(%address, modules = %settings.modules_dir.display(), "ready: http://{address}");
     tokio::select! {
         () = http::serve(listener, router, &options, shutdown.clone()) => {}

@@ -5,27 +5,32 @@
 //! that doesn't fit; both name where they came from.
 
 mod database_url;
+mod effective;
 mod flags;
 mod layer;
+mod reference;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use documented::DocumentedFields;
 use figment::Figment;
 use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
 pub use database_url::DatabaseUrl;
+pub use effective::Effective;
 pub use flags::Flags;
 use layer::Layer;
+pub use reference::{SettingReference, reference};
 
 /// The settings file that is read when none is named and this one exists.
 const USUAL_FILE: &str = "everfold.toml";
 
 /// Every setting of a host. Relative paths are relative to the working directory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFields)]
 pub struct Settings {
     /// Where the host keeps its private PostgreSQL cluster and compiled modules. Default `./everfold-data`.
     pub data_dir: PathBuf,
@@ -99,6 +104,13 @@ pub struct Settings {
     pub receipts_retention_days: NonZeroU32,
     /// How long commands under way may take to finish when the host shuts down, in seconds. Default 20.
     pub shutdown_grace_seconds: u64,
+    /// Whether a refused file in `modules_dir` makes the host unready, so that a roll-out stops at it. Default false: what
+    /// served before serves on, and `/readyz` only tells of it.
+    pub ready_needs_all_modules: bool,
+    /// Where traces go: the base URL of a collector that takes OTLP over HTTP, such as `http://localhost:4318`. Default
+    /// none: no traces. The standard `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` and
+    /// `OTEL_SERVICE_NAME` are read too; this setting wins over the first two.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How log lines are written.
@@ -184,6 +196,8 @@ impl Default for Settings {
             modules_poll_ms: const { NonZeroU64::new(2_000).unwrap() },
             receipts_retention_days: const { NonZeroU32::new(7).unwrap() },
             shutdown_grace_seconds: 20,
+            ready_needs_all_modules: false,
+            otlp_endpoint: None,
         }
     }
 }
@@ -195,10 +209,7 @@ impl Settings {
     /// # Errors
     /// When a name is unknown, a value doesn't fit, or the named file isn't there. The message names the source.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
-        // Variables that aren't text can't be ours: all our names and values are.
-        let env =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::gather(flags, env, Path::new(USUAL_FILE))
+        Self::gather(flags, environment(), Path::new(USUAL_FILE))
     }
 
     fn gather(
@@ -206,6 +217,16 @@ impl Settings {
         env: impl Iterator<Item = (String, String)>,
         usual_file: &Path,
     ) -> Result<Self, ConfigError> {
+        let settings: Self = Self::layered(flags, env, usual_file)?.extract().map_err(invalid)?;
+        settings.check()
+    }
+
+    /// The layers upon each other, the strongest last.
+    fn layered(
+        flags: &Flags,
+        env: impl Iterator<Item = (String, String)>,
+        usual_file: &Path,
+    ) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         let defaults =
             figment::Provider::data(&figment).map_err(invalid)?.remove(&figment::Profile::Default).unwrap_or_default();
@@ -219,8 +240,7 @@ impl Settings {
             layer.check_names(&defaults)?;
             figment = figment.merge(layer.typed_like(&defaults));
         }
-        let settings: Self = figment.extract().map_err(invalid)?;
-        settings.check()
+        Ok(figment)
     }
 
     /// Settings that only make sense together.
@@ -238,6 +258,11 @@ impl Settings {
         }
         Ok(self)
     }
+}
+
+/// The process's variables. One that isn't text can't be ours: all our names and values are.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn invalid(error: figment::Error) -> ConfigError {
@@ -359,6 +384,27 @@ mod tests {
     fn a_named_file_must_be_there() {
         let flags = Flags { config: Some("/no/such.toml".into()), ..Flags::default() };
         assert!(message(gather("", &[], flags)).contains("/no/such.toml"));
+    }
+
+    #[test]
+    fn each_setting_knows_where_it_came_from() {
+        let env = [
+            ("EVERFOLD_SHARDS", "3"),
+            ("EVERFOLD_READY_NEEDS_ALL_MODULES", "true"),
+            ("DATABASE_URL", "postgres://me:s3cret@a/b"),
+        ];
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let all = Settings::effective_of(&set(&["residents=7"]), env, Path::new("/no/file")).unwrap();
+        let of = |key: &str| all.iter().find(|setting| setting.key == key).unwrap();
+        let expect = |key: &str, value: &str, origin: &str| {
+            assert_eq!((of(key).value.as_deref(), of(key).origin.as_str()), (Some(value), origin), "{key}");
+        };
+        expect("shards", "3", "the environment");
+        expect("ready_needs_all_modules", "true", "the environment");
+        expect("residents", "7", "the command line");
+        expect("listen", "127.0.0.1:7400", "default");
+        expect("database_url", "postgres://me:***@a/b", "the environment");
+        assert_eq!(of("pg_bin").value, None);
     }
 
     #[test]

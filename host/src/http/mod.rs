@@ -14,6 +14,7 @@ mod headers;
 mod health;
 mod layers;
 pub mod limits;
+mod metrics;
 mod modules;
 mod options;
 pub mod problem;
@@ -42,6 +43,7 @@ use crate::modules::Modules;
 use crate::pipeline::Pipeline;
 use crate::store::{Store, StoreError};
 
+pub(crate) use self::metrics::METRICS;
 pub use self::options::HttpOptions;
 pub use self::serve::serve;
 
@@ -56,6 +58,8 @@ pub struct Api {
     pub store: Store,
     /// The modules directory.
     pub modules: Modules,
+    /// Writes what the host measures as Prometheus reads it.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Limits and times.
     pub options: Arc<HttpOptions>,
 }
@@ -94,6 +98,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(modules::event_types))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::scrape))
 }
 
 /// A read of the store, given up when the caller no longer waits.

@@ -1,10 +1,12 @@
 //! One command: checked, decided on the folded state, applied, appended, answered when that is committed.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::fold::{Kept, milliseconds, state_version};
+use super::metrics::{self, STAGES};
 use super::quarantine::Verdict;
 use super::shard::Shard;
 use super::{ModuleFault, RequestError, fingerprint};
@@ -80,6 +82,7 @@ impl Shard {
                 return Ok(executed);
             }
             // Another host went on in between: fold what it wrote, and decide again.
+            metrics::CONFLICTS.increment(1);
             if !ticket.take_back() {
                 return Err(RequestError::OutcomeUnknown);
             }
@@ -103,10 +106,16 @@ impl Shard {
                     if let Some(unfit) = other {
                         self.release(unfit);
                     }
-                    self.fold(&command.stream, module, placement, None, ticket).await?
+                    let begun = Instant::now();
+                    let folded = self.fold(&command.stream, module, placement, None, ticket).await;
+                    STAGES.fold.record(begun.elapsed());
+                    folded?
                 }
             };
-            match self.decide_on(command, &kept) {
+            let begun = Instant::now();
+            let decided = self.decide_on(command, &kept);
+            STAGES.decide.record(begun.elapsed());
+            match decided {
                 Ok(decided) => return Ok((kept, decided)),
                 Err(Undecided::Refused(error)) => {
                     self.keep(&command.stream, kept);
@@ -225,7 +234,9 @@ impl Shard {
             events,
             rejection: rejection.clone(),
         };
+        let begun = Instant::now();
         let outcome = self.submit(append, ticket).await;
+        STAGES.append.record(begun.elapsed());
         if !matches!(outcome, Ok(AppendOutcome::Appended { .. } | AppendOutcome::Confirmed { .. })) {
             // Events that were applied are not in the log, or the log isn't where the aggregate is.
             self.release(kept);
@@ -313,7 +324,10 @@ pub(super) fn again(fault: GuestFault, placement: Placement) -> Result<Placement
         GuestFault::Gone => Ok(placement),
         GuestFault::AnswerInvalid(_) | GuestFault::NoCapacity(_) => Err(fault.into()),
         fault if placement == Placement::Alone => Err(fault.into()),
-        _ => Ok(Placement::Alone),
+        _ => {
+            metrics::RETRIES.increment(1);
+            Ok(Placement::Alone)
+        }
     }
 }
 

@@ -109,6 +109,34 @@ pub enum RequestError {
     Internal(String),
 }
 
+impl RequestError {
+    /// The stable code of the problem that it is answered as.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownAggregate { .. } => "unknown-aggregate",
+            Self::UnknownCommand { .. } => "unknown-command",
+            Self::StreamNotFound { .. } => "stream-not-found",
+            Self::VersionNotFound { .. } => "not-found",
+            Self::Invalid { .. } => "invalid",
+            Self::TooLarge { .. } => "too-large",
+            Self::Conflict { .. } => "version-conflict",
+            Self::KeyReused => "idempotency-key-reused",
+            Self::Overloaded => "overloaded",
+            Self::Deadline => "deadline",
+            Self::Unavailable => "database-unavailable",
+            Self::OutcomeUnknown => "outcome-unknown",
+            Self::Module(ModuleFault::Trapped(_)) => "module-trapped",
+            Self::Module(ModuleFault::Deadline) => "module-deadline",
+            Self::Module(ModuleFault::Memory(_)) => "module-memory",
+            Self::Module(ModuleFault::AnswerInvalid(_)) => "module-answer-invalid",
+            Self::Held(_) => "module-quarantined",
+            Self::UnfoldableEvent { .. } => "unfoldable-event",
+            Self::Internal(_) => "internal",
+        }
+    }
+}
+
 /// How the module failed a request, when it had been tried again in a fresh instance.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModuleFault {

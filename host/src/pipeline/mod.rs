@@ -7,6 +7,7 @@ mod command;
 mod error;
 mod fingerprint;
 mod fold;
+mod metrics;
 mod quarantine;
 mod raw;
 mod receipts;
@@ -17,6 +18,7 @@ mod snapshots;
 mod state;
 
 pub use error::{ModuleFault, RequestError};
+pub(crate) use metrics::METRICS;
 pub use quarantine::{
     BreakerState, Held, HeldBy, ModuleHealth, QuarantineOptions, QuarantineReport, QuarantinedStream,
 };

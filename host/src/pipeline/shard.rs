@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lru::LruCache;
 use tokio::runtime::Handle;
@@ -17,11 +18,13 @@ use tokio::task::LocalSet;
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
 
+use super::metrics::{self, STAGES};
 use super::quarantine::Quarantine;
 use super::request::Work;
 use super::route::PipelineOptions;
 use super::snapshots::SnapshotKeeper;
 use super::{RequestError, fold::Kept};
+use crate::model::metric::Held;
 use crate::model::{AggregateType, SnapshotStrategy, StreamKey};
 use crate::runtime::{ActiveModules, Engine, Instances, Module, Placement};
 use crate::store::{Store, StoreError, Ticket, Writer};
@@ -30,7 +33,9 @@ use crate::store::{Store, StoreError, Ticket, Writer};
 pub(super) struct Job {
     pub(super) work: Work,
     pub(super) ticket: Arc<Ticket>,
+    pub(super) queued_at: Instant,
     pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _places: [Held; 2],
 }
 
 /// What a shard works with. Made where the runtime that does the reads is, moved to the shard's thread.
@@ -110,6 +115,7 @@ impl Shard {
         // A caller that is gone misses nothing: what was committed is in the log.
         match job.work {
             Work::Command(command, reply) => {
+                STAGES.queue.record(job.queued_at.elapsed());
                 let _ = reply.send(in_time(ticket, self.command(&command, ticket)).await);
             }
             Work::Append(append, reply) => {
@@ -128,7 +134,9 @@ impl Shard {
 
     /// Takes a stream's aggregate, if it is kept.
     pub(super) fn take(&self, stream: &StreamKey) -> Option<Kept> {
-        self.kept.borrow_mut().pop(stream)
+        let kept = self.kept.borrow_mut().pop(stream)?;
+        metrics::RESIDENTS.decrement(1.0);
+        Some(kept)
     }
 
     /// Keeps a stream's aggregate for its next request; the least recently used one goes. One that has an instance of
@@ -138,7 +146,10 @@ impl Shard {
             self.release(kept);
             return;
         }
+        metrics::RESIDENTS.increment(1.0);
         if let Some((_, evicted)) = self.kept.borrow_mut().push(stream.clone(), kept) {
+            metrics::RESIDENTS.decrement(1.0);
+            metrics::EVICTIONS.increment(1);
             self.release(evicted);
         }
     }

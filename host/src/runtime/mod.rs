@@ -17,6 +17,7 @@ mod imports;
 mod instance;
 mod instances;
 mod load;
+mod metrics;
 mod module;
 mod values;
 mod wasi;
@@ -27,6 +28,7 @@ pub use engine::{Engine, EngineError, EngineOptions, Limits};
 pub use fault::GuestFault;
 pub use instances::{InstanceStats, Instances, Placement, Resident};
 pub use load::LoadError;
+pub(crate) use metrics::METRICS;
 pub use module::Module;
 pub use values::{
     ApplyError, DecideContext, DecideError, Decided, Decision, EventRefusal, FoldEvent, FoldMode, RefusedEvent,

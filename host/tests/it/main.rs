@@ -12,6 +12,7 @@ mod http_operations;
 mod http_reads;
 mod limits;
 mod log;
+mod metrics;
 mod modules;
 mod runtime;
 mod support;

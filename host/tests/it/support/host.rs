@@ -93,7 +93,8 @@ impl TestHost {
         tokio::spawn(watcher.run(shutdown.clone()));
         let (pipeline, _) = Pipeline::start(&setup.pipeline, &store, &writer, &engine, &active).unwrap();
         let options = Arc::new(setup.http);
-        let api = Api { pipeline, store, modules, options: options.clone() };
+        let metrics = Arc::new(String::new);
+        let api = Api { pipeline, store, modules, metrics, options: options.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let token = shutdown.clone();
