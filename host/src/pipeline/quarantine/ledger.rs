@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::gate::Gate;
 use super::module::ModuleRecord;
 use super::streams::Streams;
 use super::words::{Change, Of, Probes, QuarantineOptions, Shut, Verdict};
@@ -46,10 +47,10 @@ impl Ledger {
         if let Some(shut) = by_stream.or(by_tenant).or(by_everyone) {
             return Err(shut);
         }
-        let everyone = module.as_mut().and_then(|module| module.everyone.as_mut()).map(|gate| gate.probe()).is_some();
+        let everyone = module.as_mut().and_then(|module| module.everyone.as_mut()).map(Gate::probe).is_some();
         let breaker = module.and_then(|module| module.tenants.get_mut(&stream.tenant));
-        let tenant = breaker.and_then(|breaker| breaker.gate.as_mut()).map(|gate| gate.probe()).is_some();
-        let stream = record.as_mut().and_then(|record| record.gate.as_mut()).map(|gate| gate.probe()).is_some();
+        let tenant = breaker.and_then(|breaker| breaker.gate.as_mut()).map(Gate::probe).is_some();
+        let stream = record.as_mut().and_then(|record| record.gate.as_mut()).map(Gate::probe).is_some();
         Ok(Probes { stream, tenant, everyone })
     }
 

@@ -118,9 +118,7 @@ impl Pass<'_> {
             Change::Shut(Of::Stream) => tracing::warn!(%stream, module, fault, "stream is in quarantine"),
             Change::Shut(Of::Tenant) => tracing::warn!(module, %tenant, fault, "module's breaker tripped for a tenant"),
             Change::Shut(Of::Everyone) => tracing::error!(module, fault, "module's breaker tripped for every tenant"),
-            Change::Opened(Of::Stream) => {
-                tracing::info!(%stream, module, "stream serves again: its quarantine is over")
-            }
+            Change::Opened(Of::Stream) => tracing::info!(%stream, module, "stream is out of quarantine"),
             Change::Opened(Of::Tenant) => tracing::info!(module, %tenant, "module serves a tenant again"),
             Change::Opened(Of::Everyone) => tracing::info!(module, "module serves everyone again"),
         }

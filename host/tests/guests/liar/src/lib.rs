@@ -25,11 +25,20 @@ static DESCRIBED: AtomicU32 = AtomicU32::new(0);
 /// How often `state` was called.
 static TOLD: AtomicU32 = AtomicU32::new(0);
 
+/// Aggregates that are alive.
+static ALIVE: AtomicU32 = AtomicU32::new(0);
+
 const TYPE: &str = "liar";
 
 struct Liar(Cell<u64>);
 
 struct Module;
+
+/// An aggregate with so many events.
+fn alive(events: u64) -> Aggregate {
+    ALIVE.fetch_add(1, Ordering::Relaxed);
+    Aggregate::new(Liar(events.into()))
+}
 
 fn way() -> &'static str {
     let way = std::str::from_utf8(black_box(&WAY)).unwrap_or_default();
@@ -126,11 +135,7 @@ impl Guest for Module {
 impl GuestAggregate for Liar {
     fn create(_aggregate_type: String) -> Result<Aggregate, LoadError> {
         misbehave("create");
-        if way() == "create-refuses" {
-            Err(LoadError::UnknownAggregateType)
-        } else {
-            Ok(Aggregate::new(Liar(0.into())))
-        }
+        if way() == "create-refuses" { Err(LoadError::UnknownAggregateType) } else { Ok(alive(0)) }
     }
 
     fn restore(_aggregate_type: String, _state_version: u32, state: Vec<u8>) -> Result<Aggregate, LoadError> {
@@ -138,8 +143,8 @@ impl GuestAggregate for Liar {
         let events = std::str::from_utf8(&state).ok().and_then(|text| text.parse::<u64>().ok());
         match way() {
             "restore-refuses" => Err(LoadError::InvalidState("it may not be".into())),
-            "restore-forgets" => Ok(Aggregate::new(Liar(7.into()))),
-            _ => Ok(Aggregate::new(Liar(events.unwrap_or_default().into()))),
+            "restore-forgets" => Ok(alive(7)),
+            _ => Ok(alive(events.unwrap_or_default())),
         }
     }
 
@@ -171,10 +176,12 @@ impl GuestAggregate for Liar {
         misbehave("state");
         let told = TOLD.fetch_add(1, Ordering::Relaxed);
         match way() {
+            "state-crowds" if ALIVE.load(Ordering::Relaxed) > 1 => panic!("it is only told alone"),
             "state-differs" => told.to_string().into(),
             "state-babbles" => b"{".into(),
             "state-is-no-text" => vec![b'"', 0xff, b'"'],
-            "state-is-huge" => format!("\"{}\"", "x".repeat(24 << 20)).into(),
+            // A number of 17 MiB.
+            "state-is-huge" => vec![b'1'; 17 << 20],
             _ => self.0.get().to_string().into(),
         }
     }
@@ -182,6 +189,7 @@ impl GuestAggregate for Liar {
 
 impl Drop for Liar {
     fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
         misbehave("drop");
     }
 }
