@@ -12,3 +12,4 @@ mod log;
 mod modules;
 mod runtime;
 mod support;
+mod tour;
