@@ -16,3 +16,4 @@ mod metrics;
 mod modules;
 mod runtime;
 mod support;
+mod tour;

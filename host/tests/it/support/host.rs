@@ -153,6 +153,11 @@ impl Client {
         Self { url, http: reqwest::Client::new() }
     }
 
+    /// The host's URL, without a path.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A request to a path of this host.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).timeout(Duration::from_secs(60))
