@@ -4,23 +4,29 @@
 //! `body` is the JSON of the answer, and whatever fails becomes a `problem`.
 
 pub mod body;
+mod caching;
 mod commands;
 mod error;
+mod event_types;
 mod events;
 mod extract;
 mod headers;
 mod health;
 mod layers;
+mod lines;
+pub mod links;
 mod modules;
 mod options;
 pub mod problem;
 mod query;
 mod serve;
+pub mod snapshots;
 mod state;
 mod stream_events;
 mod streams;
 #[cfg(test)]
 mod testing;
+pub mod upcast;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,7 +34,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::time::Instant;
 
 use crate::modules::Modules;
@@ -68,8 +74,11 @@ pub fn router(api: Api) -> Router {
         .route("/v1/streams", get(streams::list))
         .route("/v1/streams/{type}/{id}/events", get(stream_events::read).post(stream_events::append))
         .route("/v1/events", get(events::read))
+        .route("/v1/snapshots", delete(snapshots::drop_of_tenant))
+        .route("/v1/snapshots/{type}", delete(snapshots::drop_of_type))
+        .route("/v1/snapshots/{type}/{id}", get(snapshots::list).delete(snapshots::drop_of_stream))
         .route("/v1/modules", get(modules::list))
-        .route("/v1/event-types", get(modules::event_types))
+        .route("/v1/event-types", get(event_types::list))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
     layers::around(routes, &options).with_state(api)
@@ -80,7 +89,7 @@ async fn within<T>(deadline: Instant, read: impl Future<Output = Result<T, Store
     Ok(tokio::time::timeout_at(deadline, read).await.map_err(|_| Problem::deadline())??)
 }
 
-/// The `ETag` of a stream at `version`: none where it has no events.
+/// The `ETag` of a stream that was written to, for `If-Match` of the next write: none where it has no events.
 fn etag(version: i64) -> HeaderMap {
     let tag = (version >= 0).then(|| HeaderValue::try_from(format!("\"{version}\""))).and_then(Result::ok);
     tag.map(|tag| (header::ETAG, tag)).into_iter().collect()

@@ -214,6 +214,11 @@ impl Problem {
         Self::new(Code::Invalid, detail)
     }
 
+    /// Its code.
+    pub(super) fn code(&self) -> Code {
+        self.code
+    }
+
     /// Sets the members that belong to the code.
     pub(super) fn with(mut self, set: impl FnOnce(&mut ProblemBody)) -> Self {
         set(&mut self.body);

@@ -1,14 +1,15 @@
 //! `GET /v1/aggregates/{type}/{id}`: an aggregate's committed state.
 
-use axum::Json as JsonAnswer;
 use axum::extract::State as Handle;
 use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Deserialize;
 
+use super::Api;
 use super::body::State;
+use super::caching::{self, Freshness, Validator};
 use super::extract::{Caller, Parameters, StreamPath};
 use super::problem::Problem;
-use super::{Api, etag};
 use crate::pipeline::StateQuery;
 
 /// Which state is asked for.
@@ -29,14 +30,15 @@ enum Stale {
 
 /// Reads the state.
 ///
-/// The `ETag` is for `If-Match` of the next command. `If-None-Match` has no effect: a state depends on the module as
-/// well as on the version.
+/// The `ETag` is for `If-None-Match`, and, for the version in it, for `If-Match` of the next command. A state depends
+/// on the module as well as on the version, so that both are in it, and the event at that version.
 pub(super) async fn read(
     Handle(api): Handle<Api>,
     caller: Caller,
     path: StreamPath,
+    headers: HeaderMap,
     Parameters(which): Parameters<Which>,
-) -> Result<(HeaderMap, JsonAnswer<State>), Problem> {
+) -> Result<Response, Problem> {
     if which.at_version.is_some_and(|version| version < 0) {
         return Err(Problem::invalid("the query string: at_version is 0 or more"));
     }
@@ -44,6 +46,8 @@ pub(super) async fn read(
     let stream = path.of(caller.tenant);
     let query = StateQuery { stream: stream.clone(), at_version: which.at_version, stale };
     let view = api.pipeline.state(query, caller.deadline).await?;
+    let parts = [stream.tenant.as_str().as_bytes(), view.event_id.as_bytes(), &view.digest.0];
+    let validator = Validator::new(view.version, &parts);
     let state = State::of(stream.aggregate_type, stream.stream_id, view);
-    Ok((etag(state.version), JsonAnswer(state)))
+    Ok(caching::answer(&headers, &validator, Freshness::AskAgain, HeaderMap::new(), &state))
 }

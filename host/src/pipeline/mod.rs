@@ -11,10 +11,14 @@ mod raw;
 mod receipts;
 mod request;
 mod route;
+mod served;
 mod shard;
 mod snapshots;
 mod state;
+mod upcast;
 
 pub use error::{ModuleFault, RequestError};
 pub use request::{RawAppend, RawEvent, StateQuery, StateView};
 pub use route::{Pipeline, PipelineOptions, PipelineTasks};
+pub use served::ServedAggregate;
+pub use upcast::{Form, NewestEvent, NewestEvents};

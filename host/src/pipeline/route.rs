@@ -13,7 +13,7 @@ use super::request::{Reply, Work};
 use super::shard::{Job, Shard};
 use super::snapshots::SnapshotKeeper;
 use super::{RawAppend, RequestError, StateQuery, StateView};
-use crate::model::{Command, Executed, Json, SnapshotStrategy, StreamKey};
+use crate::model::{Command, Executed, Json, SnapshotStrategy};
 use crate::runtime::{ActiveModules, Engine};
 use crate::store::{Store, Ticket, Writer};
 
@@ -45,6 +45,7 @@ struct Inner {
     shards: Vec<mpsc::UnboundedSender<Job>>,
     permits: Arc<Semaphore>,
     writer: Writer,
+    modules: ActiveModules,
     max_events: usize,
     max_payload_bytes: usize,
 }
@@ -99,6 +100,7 @@ impl Pipeline {
             shards: senders,
             permits,
             writer: writer.clone(),
+            modules: modules.clone(),
             max_events: options.max_events,
             max_payload_bytes: options.max_payload_bytes,
         };
@@ -144,12 +146,16 @@ impl Pipeline {
         Err(RequestError::TooLarge { message: format!("a payload of {size} bytes is too large: at most {limit}") })
     }
 
-    async fn ask<T>(&self, deadline: Instant, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, RequestError> {
+    pub(super) async fn ask<T>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce(Reply<T>) -> Work,
+    ) -> Result<T, RequestError> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| RequestError::Overloaded)?;
         let ticket = Arc::new(Ticket::new(deadline));
         let (reply, answer) = oneshot::channel();
         let work = work(reply);
-        let shard = self.shard_of(work.stream());
+        let shard = self.shard_of(&work);
         if shard.send(Job { work, ticket: ticket.clone(), _permit: permit }).is_err() {
             return Err(RequestError::Internal("the shard has ended".to_owned()));
         }
@@ -170,8 +176,17 @@ impl Pipeline {
         }
     }
 
-    fn shard_of(&self, stream: &StreamKey) -> &mpsc::UnboundedSender<Job> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(stream);
+    /// A stream's requests meet on one shard. Events to upcast go by tenant and type, so that few instances do it.
+    fn shard_of(&self, work: &Work) -> &mpsc::UnboundedSender<Job> {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let hash = match work {
+            Work::Upcast(request, _) => hasher.hash_one((&request.tenant, &request.aggregate_type)),
+            of_stream => hasher.hash_one(of_stream.stream()),
+        };
         &self.0.shards[(hash % self.0.shards.len() as u64) as usize]
+    }
+
+    pub(super) fn modules(&self) -> &ActiveModules {
+        &self.0.modules
     }
 }

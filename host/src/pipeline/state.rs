@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::fold::Kept;
 use super::shard::Shard;
 use super::{RequestError, StateQuery, StateView};
-use crate::model::{Json, StreamKey};
+use crate::model::{Base, Head, Json, StreamKey};
 use crate::runtime::{Module, Placement};
 use crate::store::Ticket;
 
@@ -27,14 +27,16 @@ impl Shard {
         ticket: &Ticket,
     ) -> Result<StateView, RequestError> {
         let kept = self.fold(stream, module, Placement::Shared, Some(version), ticket).await?;
-        let folded = kept.version();
-        let state = self.instances().state(&kept.resident);
+        let (head, state) = (kept.head, self.instances().state(&kept.resident));
         self.release(kept);
-        if folded < version {
-            let actual = self.head(stream, ticket).await?.map_or(crate::model::NO_STREAM, |head| head.version);
-            return Err(RequestError::VersionNotFound { stream: stream.clone(), asked: version, actual });
+        match head {
+            None => Err(RequestError::StreamNotFound { stream: stream.clone() }),
+            // All events up to the version are folded in: where they end before it, so does the stream.
+            Some(Head { version: actual, .. }) if actual < version => {
+                Err(RequestError::VersionNotFound { stream: stream.clone(), asked: version, actual })
+            }
+            Some(head) => Ok(view(module, head, state?)),
         }
-        Ok(view(module, version, state?))
     }
 
     async fn present_state(
@@ -46,8 +48,8 @@ impl Shard {
         let stream = &query.stream;
         if let Some(kept) = self.current(stream, module, query.stale, ticket).await? {
             let state = self.instances().state(&kept.resident);
-            if let Ok(state) = state {
-                let view = view(module, kept.version(), state);
+            if let (Some(head), Ok(state)) = (kept.head, state) {
+                let view = view(module, head, state);
                 self.keep(stream, kept);
                 return Ok(view);
             }
@@ -55,17 +57,16 @@ impl Shard {
             self.release(kept);
         }
         let kept = self.fold(stream, module, Placement::Shared, None, ticket).await?;
-        if kept.head.is_none() {
+        let Some(head) = kept.head else {
             self.release(kept);
             return Err(RequestError::StreamNotFound { stream: stream.clone() });
-        }
+        };
         let state = self.instances().state(&kept.resident);
-        let version = kept.version();
         match &state {
             Ok(_) => self.keep(stream, kept),
             Err(_) => self.release(kept),
         }
-        Ok(view(module, version, state?))
+        Ok(view(module, head, state?))
     }
 
     /// The kept aggregate, if it is this module's and, unless `stale` is fine, still at the stream's head.
@@ -95,16 +96,17 @@ impl Shard {
         Ok(None)
     }
 
-    async fn head(&self, stream: &StreamKey, ticket: &Ticket) -> Result<crate::model::Base, RequestError> {
+    async fn head(&self, stream: &StreamKey, ticket: &Ticket) -> Result<Base, RequestError> {
         let (store, stream) = (self.store.clone(), stream.clone());
         self.read(ticket, async move { store.stream_head(&stream).await }).await
     }
 }
 
-fn view(module: &Module, version: i64, state: Json) -> StateView {
+fn view(module: &Module, head: Head, state: Json) -> StateView {
     let descriptor = module.descriptor();
     StateView {
-        version,
+        version: head.version,
+        event_id: head.event_id,
         state,
         module: descriptor.name.clone(),
         module_version: descriptor.version.clone(),

@@ -9,5 +9,6 @@ mod http_operations;
 mod http_reads;
 mod log;
 mod modules;
+mod reads;
 mod runtime;
 mod support;
