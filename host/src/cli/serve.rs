@@ -211,13 +211,14 @@ fn pipeline_options(settings: &Settings) -> PipelineOptions {
 }
 
 fn http_options(settings: &Settings) -> HttpOptions {
-    let defaults = HttpOptions::default();
     HttpOptions {
-        // A raw append has several events in one body.
-        max_body_bytes: settings.max_payload_bytes.get().max(defaults.max_body_bytes),
+        max_body_bytes: settings.max_body_bytes.get(),
+        max_bodies_bytes: settings.max_bodies_bytes.get(),
+        max_connections: settings.max_connections.get(),
+        max_page_limit: i64::from(settings.max_page_limit.get()),
         default_timeout: Duration::from_millis(settings.command_timeout_ms.get()),
         max_timeout: Duration::from_millis(settings.command_timeout_max_ms.get()),
         shutdown_grace: Duration::from_secs(settings.shutdown_grace_seconds),
-        ..defaults
+        ..HttpOptions::default()
     }
 }

@@ -57,6 +57,14 @@ pub struct Settings {
     pub command_timeout_ms: NonZeroU64,
     /// The longest timeout a caller may ask for, in milliseconds. Default 60,000.
     pub command_timeout_max_ms: NonZeroU64,
+    /// Connections of clients that may be open at once; one more is answered `overloaded`. Default 10,000.
+    pub max_connections: NonZeroUsize,
+    /// Bytes of one request's body, at most; lines of a bulk request count each for itself. Default 4 MiB.
+    pub max_body_bytes: NonZeroUsize,
+    /// Bytes that the bodies of all requests may take in memory together; more is answered `overloaded`. Default 256 MiB.
+    pub max_bodies_bytes: NonZeroUsize,
+    /// Entries of one page of a list, at most. Default 1,000.
+    pub max_page_limit: NonZeroU32,
     /// Bytes of one command's or one event's payload, at most. Default 1 MiB.
     pub max_payload_bytes: NonZeroUsize,
     /// Events of one command or one raw append, at most. Default 1,000.
@@ -145,6 +153,10 @@ impl Default for Settings {
             writer_queue: const { NonZeroUsize::new(10_000).unwrap() },
             command_timeout_ms: const { NonZeroU64::new(10_000).unwrap() },
             command_timeout_max_ms: const { NonZeroU64::new(60_000).unwrap() },
+            max_connections: const { NonZeroUsize::new(10_000).unwrap() },
+            max_body_bytes: const { NonZeroUsize::new(4 << 20).unwrap() },
+            max_bodies_bytes: const { NonZeroUsize::new(256 << 20).unwrap() },
+            max_page_limit: const { NonZeroU32::new(1_000).unwrap() },
             max_payload_bytes: const { NonZeroUsize::new(1 << 20).unwrap() },
             max_events_per_append: const { NonZeroUsize::new(1_000).unwrap() },
             guest_memory_limit_bytes: const { NonZeroUsize::new(64 << 20).unwrap() },
@@ -199,6 +211,12 @@ impl Settings {
         let (usual, longest) = (self.command_timeout_ms, self.command_timeout_max_ms);
         if usual > longest {
             let message = format!("command_timeout_ms ({usual}) is above command_timeout_max_ms ({longest})");
+            return Err(ConfigError::Conflict(message));
+        }
+        let (payload, body) = (self.max_payload_bytes, self.max_body_bytes);
+        if payload > body {
+            let message =
+                format!("max_payload_bytes ({payload}) is above max_body_bytes ({body}), which no payload fits");
             return Err(ConfigError::Conflict(message));
         }
         Ok(self)
@@ -319,7 +337,9 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_fit_together() {
+    fn settings_fit_together() {
+        let message_of_bodies = message(gather("max_body_bytes = 1000", &[], Flags::default()));
+        assert!(message_of_bodies.contains("max_body_bytes (1000)"), "{message_of_bodies}");
         let message = message(gather("command_timeout_ms = 70000", &[], Flags::default()));
         assert!(message.contains("command_timeout_max_ms (60000)"), "{message}");
         assert!(matches!(gather("", &[], set(&["shards"])), Err(ConfigError::NotAPair(_))));

@@ -7,12 +7,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
 use super::HttpOptions;
+use super::bodies::{self, Bodies};
 use super::problem::{Code, Problem};
 
 /// The routes with everything that lies around them.
@@ -22,6 +24,7 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(routes: Router<S>, option
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(options.max_body_bytes))
+        .layer(from_fn_with_state(Bodies::new(options), bodies::within))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(trace)
 }

@@ -84,8 +84,9 @@ fn lines(events: impl Iterator<Item = LogEvent>) -> Result<Bytes, serde_json::Er
 
 /// The status is long sent: the client sees a body without its end, the host's log says why.
 fn broken_off(problem: Problem) -> std::io::Error {
-    tracing::warn!(code = problem.code().as_str(), "a stream of events is broken off");
-    std::io::Error::other(problem.code().as_str())
+    let body = problem.body();
+    tracing::warn!(code = body.code, detail = body.detail, "a stream of events is broken off");
+    std::io::Error::other(body.code)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Handlers are straight lines: extractors (`extract`, `headers`) take a request apart, one call does the work,
 //! `body` is the JSON of the answer, and whatever fails becomes a `problem`.
 
+mod bodies;
 pub mod body;
 mod caching;
 mod commands;
@@ -26,6 +27,7 @@ mod stream_events;
 mod streams;
 #[cfg(test)]
 mod testing;
+mod turn_away;
 pub mod upcast;
 
 use std::future::Future;

@@ -17,6 +17,14 @@ pub struct HttpOptions {
     pub page_limit: i64,
     /// The most entries that a page may have.
     pub max_page_limit: i64,
+    /// Bytes of request bodies that may be in memory at once, over all requests.
+    pub max_bodies_bytes: usize,
+    /// Connections that may be open at once; one more is answered `overloaded` and closed.
+    pub max_connections: usize,
+    /// Largest head of a request in bytes: request line and headers.
+    pub max_head_bytes: usize,
+    /// Most headers of a request.
+    pub max_headers: usize,
     /// How long a connection may be idle, or take to send the head of a request.
     pub idle_timeout: Duration,
     /// How long requests in flight may go on once the host ends.
@@ -31,6 +39,12 @@ impl Default for HttpOptions {
             max_timeout: Duration::from_secs(60),
             page_limit: 100,
             max_page_limit: 1000,
+            // 64 of the largest bodies, thousands of usual ones.
+            max_bodies_bytes: 256 * 1024 * 1024,
+            // An idle one costs some 20 KiB and a file descriptor.
+            max_connections: 10_000,
+            max_head_bytes: 32 * 1024,
+            max_headers: 100,
             // Above the 60 s that common load balancers keep a connection, so that it is they who close it: a
             // connection that the host closes may just carry their next request.
             idle_timeout: Duration::from_secs(75),

@@ -58,6 +58,33 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code. Its length is that of the enum, so that a new code has to be put here too.
+    pub const ALL: [Self; Self::Internal as usize + 1] = [
+        Self::Invalid,
+        Self::UnknownAggregate,
+        Self::UnknownCommand,
+        Self::StreamNotFound,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::VersionConflict,
+        Self::LogEpochChanged,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Rejected,
+        Self::IdempotencyKeyReused,
+        Self::Overloaded,
+        Self::Deadline,
+        Self::DatabaseUnavailable,
+        Self::NotReady,
+        Self::OutcomeUnknown,
+        Self::ModuleTrapped,
+        Self::ModuleDeadline,
+        Self::ModuleMemory,
+        Self::ModuleAnswerInvalid,
+        Self::UnfoldableEvent,
+        Self::Internal,
+    ];
+
     /// Text, status and title. The only place with status codes, but for a conflict asked by precondition headers.
     const fn row(self) -> (&'static str, StatusCode, &'static str) {
         use StatusCode as S;
@@ -214,11 +241,6 @@ impl Problem {
         Self::new(Code::Invalid, detail)
     }
 
-    /// Its code.
-    pub(super) fn code(&self) -> Code {
-        self.code
-    }
-
     /// Sets the members that belong to the code.
     pub(super) fn with(mut self, set: impl FnOnce(&mut ProblemBody)) -> Self {
         set(&mut self.body);
@@ -239,7 +261,7 @@ impl Problem {
         (self.status.as_u16(), self.code.as_str())
     }
 
-    #[cfg(test)]
+    /// What is answered.
     pub(super) fn body(&self) -> &ProblemBody {
         &self.body
     }

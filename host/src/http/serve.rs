@@ -1,6 +1,7 @@
 //! Serving connections: no client can hold one for long without asking something, and the end is orderly.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,10 +10,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::HttpOptions;
+use super::turn_away::TurnAway;
 
 /// Serves until `shutdown` is cancelled; then accepts nothing more, lets requests in flight come to their end, and
 /// cuts off what still runs after `shutdown_grace`.
@@ -21,6 +24,9 @@ use super::HttpOptions;
 pub async fn serve(listener: TcpListener, router: Router, options: &HttpOptions, shutdown: CancellationToken) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout);
+    server.max_headers(options.max_headers).max_buf_size(options.max_head_bytes);
+    let free = Arc::new(Semaphore::new(options.max_connections));
+    let mut turn_away = TurnAway::default();
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -36,8 +42,17 @@ pub async fn serve(listener: TcpListener, router: Router, options: &HttpOptions,
             },
         };
         without_delay(&stream);
+        let Ok(place) = Arc::clone(&free).try_acquire_owned() else {
+            turn_away.begin(stream, options.max_connections);
+            continue;
+        };
         let service = TowerToHyperService::new(router.clone());
-        connections.spawn(graceful.watch(server.serve_connection(TokioIo::new(stream), service)));
+        let served = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        connections.spawn(async move {
+            let ended = served.await;
+            drop(place);
+            ended
+        });
     }
     drop(listener);
     if tokio::time::timeout(options.shutdown_grace, graceful.shutdown()).await.is_err() {
@@ -121,6 +136,32 @@ mod tests {
         for text in ["", "GET /slow HTTP/1.1\r\nHost: "] {
             assert!(!rest(send(server.address, text).await).await.contains("200"), "{text:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_head_beyond_its_limits_is_refused() {
+        let server = server(HttpOptions { max_headers: 3, max_head_bytes: 8192, ..HttpOptions::default() }).await;
+        let (many, long) = ("X: y\r\n".repeat(4), format!("X: {}\r\n", "y".repeat(9000)));
+        for headers in [many, long] {
+            let answer = rest(send(server.address, &format!("GET /slow HTTP/1.1\r\n{headers}\r\n")).await).await;
+            assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_is_told_so_and_others_are_served() {
+        let server = server(HttpOptions { max_connections: 1, ..HttpOptions::default() }).await;
+        let request = "GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let first = send(server.address, request).await;
+        server.begun.notified().await;
+        let answer = rest(send(server.address, request).await).await;
+        assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("\"code\":\"overloaded\""), "{answer}");
+        server.go.notify_one();
+        assert!(rest(first).await.ends_with("done"));
+        // Its place is free again.
+        server.go.notify_one();
+        let again = async { while !rest(send(server.address, request).await).await.ends_with("done") {} };
+        tokio::time::timeout(PATIENCE, again).await.expect("a place");
     }
 
     #[tokio::test]
