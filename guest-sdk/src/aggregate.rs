@@ -62,4 +62,9 @@ pub trait Aggregate: State {
 pub trait State: Default + Serialize + DeserializeOwned + 'static {
     /// What the aggregate is, for people: the type's doc comment.
     const DESCRIPTION: Option<&'static str>;
+
+    /// JSON Schema (2020-12) of the state, for those who read it; `None` says nothing about it.
+    fn schema() -> Option<String> {
+        None
+    }
 }

@@ -44,6 +44,11 @@ pub struct EncodedCommand {
 pub enum CommandError {
     /// No command of that name is declared.
     Unknown,
-    /// The payload doesn't fit the command; the text says why.
-    Invalid(String),
+    /// The payload doesn't fit the command.
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// JSON pointer (RFC 6901) to the faulty part; empty for the whole payload.
+        pointer: String,
+    },
 }

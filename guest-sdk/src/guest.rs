@@ -8,9 +8,9 @@ use bindings::everfold::domain::types as wit;
 use bindings::exports::everfold::domain::aggregates::{Aggregate, Guest, GuestAggregate};
 
 use crate::__private::Module;
-use crate::descriptor::AggregateDescriptor;
+use crate::descriptor::{AggregateDescriptor, RejectionDescriptor};
 use crate::instance::{AggregateType, DecideError, Instance, RestoreError};
-use crate::{CommandError, Context, EventError, EventKind, RejectionType};
+use crate::{CommandError, Context, EventError, EventKind};
 
 /// What `wit-bindgen` makes of the contract.
 #[expect(missing_docs, reason = "generated")]
@@ -154,8 +154,8 @@ impl From<DecideError> for wit::DecideError {
                 Self::Rejected(wit::Rejection { code: code.into(), message, details })
             }
             DecideError::Command(CommandError::Unknown) => Self::UnknownCommand,
-            DecideError::Command(CommandError::Invalid(message)) => {
-                Self::Invalid(wit::InvalidPayload { message, pointer: String::new() })
+            DecideError::Command(CommandError::Invalid { message, pointer }) => {
+                Self::Invalid(wit::InvalidPayload { message, pointer })
             }
         }
     }
@@ -178,7 +178,7 @@ impl From<AggregateDescriptor> for wit::AggregateDescriptor {
             aggregate_type: aggregate.aggregate_type.into(),
             description: aggregate.description.map(Into::into),
             state_version: aggregate.state_version,
-            state_schema: None,
+            state_schema: aggregate.state_schema,
             snapshot_interval: aggregate.snapshot_interval,
             commands: commands.collect(),
             events: events.collect(),
@@ -194,8 +194,12 @@ impl From<EventKind> for wit::EventKind {
     }
 }
 
-impl From<RejectionType> for wit::RejectionDescriptor {
-    fn from(rejection: RejectionType) -> Self {
-        Self { code: rejection.code.into(), description: rejection.description.map(Into::into), details_schema: None }
+impl From<RejectionDescriptor> for wit::RejectionDescriptor {
+    fn from(rejection: RejectionDescriptor) -> Self {
+        Self {
+            code: rejection.code.into(),
+            description: rejection.description.map(Into::into),
+            details_schema: rejection.details_schema,
+        }
     }
 }

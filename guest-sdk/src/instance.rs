@@ -225,5 +225,7 @@ mod tests {
         assert_eq!((descriptor.aggregate_type, descriptor.state_version), ("sum", 3));
         let [EventType { kind, .. }] = Event::CURRENT else { panic!("one event is declared") };
         assert_eq!(descriptor.events[0].kind, *kind);
+        let schema: Value = descriptor.state_schema.unwrap().parse().unwrap();
+        assert_eq!(schema["required"], json!(["sum"]));
     }
 }

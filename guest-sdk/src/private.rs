@@ -8,6 +8,7 @@ use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
+use serde_path_to_error::{Path, Segment};
 
 #[cfg(target_arch = "wasm32")]
 pub use crate::guest::{Glue, bindings};
@@ -55,7 +56,26 @@ pub fn decode_event<T: DeserializeOwned>(payload: &[u8]) -> Result<T, EventError
 }
 
 pub fn decode_command<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CommandError> {
-    serde_json::from_slice(payload).map_err(|error| CommandError::Invalid(error.to_string()))
+    serde_json::from_slice(payload).map_err(|error| {
+        // Keeping the path costs time: only a payload that is refused is read again for it.
+        let mut reader = serde_json::Deserializer::from_slice(payload);
+        let pointer = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+            Err(error) => pointer(error.path()),
+            // Something follows a payload that is fine by itself.
+            Ok(_) => String::new(),
+        };
+        CommandError::Invalid { message: error.to_string(), pointer }
+    })
+}
+
+/// The JSON pointer (RFC 6901) of a path, as far as it is known.
+fn pointer(path: &Path) -> String {
+    let names = path.iter().map_while(|segment| match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } | Segment::Enum { variant: key } => Some(key.replace('~', "~0").replace('/', "~1")),
+        Segment::Unknown => None,
+    });
+    names.fold(String::new(), |pointer, name| pointer + "/" + &name)
 }
 
 pub fn encode_event<T: Serialize>(event_type: &'static str, schema_version: u32, payload: &T) -> EncodedEvent {
@@ -98,9 +118,18 @@ pub fn retire<E: EventSet, Old: DeserializeOwned, New: IntoEvents<E>>(
     Ok(())
 }
 
-/// The JSON Schema (2020-12) of a payload.
+/// The JSON Schema (2020-12) of a payload: what may be sent.
 pub fn schema<T: JsonSchema>() -> String {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().as_value().to_string()
+    text::<T>(SchemaSettings::draft2020_12())
+}
+
+/// The JSON Schema (2020-12) of what is answered: fields that are always written are always there.
+pub fn written_schema<T: JsonSchema>() -> String {
+    text::<T>(SchemaSettings::draft2020_12().for_serialize())
+}
+
+fn text<T: JsonSchema>(settings: SchemaSettings) -> String {
+    settings.into_generator().into_root_schema_for::<T>().as_value().to_string()
 }
 
 /// The JSON Schema of a payload without fields.

@@ -22,12 +22,14 @@ pub trait Rejection: Sized + 'static {
 }
 
 /// One declared rejection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct RejectionType {
     /// The code.
     pub code: &'static str,
     /// When it is answered, for people: the variant's doc comment.
     pub description: Option<&'static str>,
+    /// Makes the JSON Schema (2020-12) of the details, where there are any.
+    pub details_schema: Option<fn() -> String>,
 }
 
 impl Rejection for Infallible {

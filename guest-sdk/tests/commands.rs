@@ -1,7 +1,9 @@
 //! `#[derive(CommandSet)]` and `#[derive(Rejection)]`.
 
+use std::collections::BTreeMap;
+
+use everfold_sdk::CommandError;
 use everfold_sdk::prelude::*;
-use everfold_sdk::{CommandError, RejectionType};
 
 #[data]
 #[derive(Debug, PartialEq)]
@@ -21,6 +23,9 @@ enum Command {
     Deliver(Address),
     #[command(name = "CancelOrder")]
     Cancel,
+    Stock {
+        shelves: BTreeMap<String, Vec<Place>>,
+    },
 }
 
 #[derive(Rejection)]
@@ -28,13 +33,18 @@ enum Error {
     /// Nothing to do.
     AlreadyPlaced,
     #[reject("{left} of {asked} are left, in {place:?}")]
-    SoldOut { left: u32, asked: u32, place: Place },
+    SoldOut {
+        /// How many there are.
+        left: u32,
+        asked: u32,
+        place: Place,
+    },
     #[reject(code = "closed", "not before {opens}")]
     NotOpenYet { opens: String, hint: Option<String> },
 }
 
 #[data]
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Place {
     shelf: u8,
 }
@@ -74,12 +84,24 @@ fn fields_that_are_not_declared_are_refused() {
         ("Place", "[]"),
     ] {
         let error = decode(name, payload);
-        assert!(matches!(error, Err(CommandError::Invalid(_))), "{name} {payload}: {error:?}");
+        assert!(matches!(error, Err(CommandError::Invalid { .. })), "{name} {payload}: {error:?}");
     }
-    let Err(CommandError::Invalid(why)) = decode("Place", r#"{"placedBy":"ann","prioritty":2}"#) else {
+    let Err(CommandError::Invalid { message, .. }) = decode("Place", r#"{"placedBy":"ann","prioritty":2}"#) else {
         panic!("decoded");
     };
-    assert!(why.contains("unknown field `prioritty`"), "{why}");
+    assert!(message.contains("unknown field `prioritty`"), "{message}");
+}
+
+#[test]
+fn a_refused_payload_is_pointed_into() {
+    let pointer = |name: &str, payload: &str| match decode(name, payload) {
+        Err(CommandError::Invalid { pointer, .. }) => pointer,
+        other => panic!("{payload}: {other:?}"),
+    };
+    assert_eq!(pointer("Place", r#"{"placedBy":"ann","priority":"high"}"#), "/priority");
+    assert_eq!(pointer("Place", r#"{"priority":2}"#), "", "the whole lacks a field");
+    assert_eq!(pointer("Place", r#"{"placedBy":"ann"} and more"#), "");
+    assert_eq!(pointer("Stock", r#"{"shelves":{"a/b":[{"shelf":1},{"shelf":-1}]}}"#), "/shelves/a~1b/1/shelf");
 }
 
 #[test]
@@ -110,6 +132,21 @@ fn rejections_have_codes_messages_and_details() {
     assert_eq!((rejection.code(), rejection.message()), ("closed", "not before noon".into()));
 
     let declared = [("already-placed", Some("Nothing to do.")), ("sold-out", None), ("closed", None)];
-    let declared = declared.map(|(code, description)| RejectionType { code, description });
-    assert_eq!(Error::REJECTIONS, declared);
+    assert_eq!(
+        Error::REJECTIONS.iter().map(|declared| (declared.code, declared.description)).collect::<Vec<_>>(),
+        declared
+    );
+}
+
+#[test]
+fn details_have_a_schema() {
+    let schemas: Vec<Option<Value>> =
+        Error::REJECTIONS.iter().map(|declared| Some((declared.details_schema?)().parse().unwrap())).collect();
+    assert_eq!(schemas[0], None);
+    let sold_out = schemas[1].as_ref().unwrap();
+    assert_eq!(sold_out["title"], "sold-out");
+    assert_eq!(sold_out["properties"]["left"]["description"], "How many there are.");
+    assert_eq!(sold_out["required"], json!(["left", "asked", "place"]));
+    let not_open_yet = schemas[2].as_ref().unwrap();
+    assert_eq!(not_open_yet["required"], json!(["opens", "hint"]), "what is always written is always there");
 }

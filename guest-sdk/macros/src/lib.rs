@@ -12,8 +12,8 @@ mod rejection;
 mod tests;
 mod wrappers;
 
-/// Makes a struct or enum an aggregate's state: `Default`, `Serialize`, `Deserialize` and `State`. Its doc comment
-/// becomes the aggregate's description.
+/// Makes a struct or enum an aggregate's state: `Default`, `Serialize`, `Deserialize`, `JsonSchema` and `State`.
+/// Its doc comment becomes the aggregate's description.
 #[proc_macro_attribute]
 pub fn state(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as DeriveInput);
@@ -63,7 +63,7 @@ pub fn command_set(item: TokenStream) -> TokenStream {
 }
 
 /// Makes an enum the rejections of an aggregate. A variant's name in kebab case is the code, its doc comment the
-/// description, its named fields the details.
+/// description, its named fields the details: `Serialize` and `JsonSchema`, as `#[data]` types are.
 ///
 /// `#[reject("the balance is {balance}")]` is the message, with fields in braces as in `format!`; without it, the
 /// message is the code in words. `#[reject(code = "no-funds")]` is another code.

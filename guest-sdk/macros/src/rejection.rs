@@ -2,7 +2,7 @@
 
 use heck::ToKebabCase as _;
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, DeriveInput, Error, Fields, Ident, LitStr, Result, Variant};
 
@@ -22,9 +22,11 @@ pub(crate) fn derive(item: &DeriveInput) -> Result<TokenStream> {
     payload::assert_distinct(rejections.iter().map(|rejection| &rejection.code), "the code")?;
 
     let ident = &item.ident;
-    let types = rejections.iter().map(|Rejection { code, variant, .. }| {
-        let description = docs::description_tokens(&variant.attrs);
-        quote!(::everfold_sdk::RejectionType { code: #code, description: #description })
+    let items = rejections.iter().map(Rejection::item);
+    let types = rejections.iter().map(|rejection| {
+        let (code, description) = (&rejection.code, docs::description_tokens(&rejection.variant.attrs));
+        let schema = rejection.details_schema();
+        quote!(::everfold_sdk::RejectionType { code: #code, description: #description, details_schema: #schema })
     });
     let codes = rejections.iter().map(|Rejection { code, variant, .. }| {
         let variant = &variant.ident;
@@ -33,23 +35,59 @@ pub(crate) fn derive(item: &DeriveInput) -> Result<TokenStream> {
     let messages = rejections.iter().map(message);
     let details = rejections.iter().map(details);
     Ok(quote! {
-        #[automatically_derived]
-        impl ::everfold_sdk::Rejection for #ident {
-            const REJECTIONS: &'static [::everfold_sdk::RejectionType] = &[#(#types),*];
+        const _: () = {
+            #(#items)*
 
-            fn code(&self) -> &'static str {
-                match *self { #(#codes,)* }
+            #[automatically_derived]
+            impl ::everfold_sdk::Rejection for #ident {
+                const REJECTIONS: &'static [::everfold_sdk::RejectionType] = &[#(#types),*];
+
+                fn code(&self) -> &'static str {
+                    match *self { #(#codes,)* }
+                }
+
+                fn message(&self) -> ::std::string::String {
+                    match self { #(#messages,)* }
+                }
+
+                fn details(&self) -> ::core::option::Option<::std::vec::Vec<u8>> {
+                    match self { #(#details,)* }
+                }
             }
+        };
+    })
+}
 
-            fn message(&self) -> ::std::string::String {
-                match self { #(#messages,)* }
-            }
+impl Rejection<'_> {
+    /// The details as a type of their own, where there are any. It borrows them: a rejection is only looked at.
+    fn item(&self) -> Option<TokenStream> {
+        let (hidden, code, fields) = (self.hidden()?, &self.code, &self.fields);
+        let types = self.variant.fields.iter().map(|field| &field.ty);
+        let docs = self.variant.fields.iter().map(|field| {
+            let docs = field.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
+            quote!(#(#docs)*)
+        });
+        Some(quote! {
+            #[derive(::everfold_sdk::serde::Serialize, ::everfold_sdk::schemars::JsonSchema)]
+            #[serde(crate = "::everfold_sdk::serde")]
+            #[schemars(crate = "::everfold_sdk::schemars", title = #code)]
+            struct #hidden<'a> { #(#docs #fields: &'a #types),* }
+        })
+    }
 
-            fn details(&self) -> ::core::option::Option<::std::vec::Vec<u8>> {
-                match self { #(#details,)* }
+    /// An expression of type `Option<fn() -> String>`.
+    fn details_schema(&self) -> TokenStream {
+        match self.hidden() {
+            None => quote!(::core::option::Option::None),
+            Some(hidden) => {
+                quote!(::core::option::Option::Some(::everfold_sdk::__private::written_schema::<#hidden<'static>>))
             }
         }
-    })
+    }
+
+    fn hidden(&self) -> Option<Ident> {
+        (!self.fields.is_empty()).then(|| format_ident!("__{}", self.variant.ident))
+    }
 }
 
 fn message(Rejection { variant, fields, code, message }: &Rejection<'_>) -> TokenStream {
@@ -66,19 +104,15 @@ fn message(Rejection { variant, fields, code, message }: &Rejection<'_>) -> Toke
     }
 }
 
-fn details(Rejection { variant, fields, code, .. }: &Rejection<'_>) -> TokenStream {
-    let name = &variant.ident;
-    if fields.is_empty() {
-        return quote!(Self::#name { .. } => ::core::option::Option::None);
-    }
-    let types = variant.fields.iter().map(|field| &field.ty);
-    quote! {
-        Self::#name { #(#fields),* } => {
-            #[derive(::everfold_sdk::serde::Serialize)]
-            #[serde(crate = "::everfold_sdk::serde")]
-            struct Details<'a> { #(#fields: &'a #types),* }
-            ::core::option::Option::Some(::everfold_sdk::__private::to_json(#code, &Details { #(#fields),* }))
-        }
+fn details(rejection: &Rejection<'_>) -> TokenStream {
+    let (name, fields, code) = (&rejection.variant.ident, &rejection.fields, &rejection.code);
+    match rejection.hidden() {
+        None => quote!(Self::#name { .. } => ::core::option::Option::None),
+        Some(hidden) => quote! {
+            Self::#name { #(#fields),* } => {
+                ::core::option::Option::Some(::everfold_sdk::__private::to_json(#code, &#hidden { #(#fields),* }))
+            }
+        },
     }
 }
 

@@ -25,13 +25,19 @@ pub(crate) fn state(item: &DeriveInput) -> Result<TokenStream> {
             ::core::default::Default,
             ::everfold_sdk::serde::Serialize,
             ::everfold_sdk::serde::Deserialize,
+            ::everfold_sdk::schemars::JsonSchema,
         )]
         #[serde(crate = "::everfold_sdk::serde")]
+        #[schemars(crate = "::everfold_sdk::schemars")]
         #item
 
         #[automatically_derived]
         impl ::everfold_sdk::State for #ident {
             const DESCRIPTION: ::core::option::Option<&'static str> = #description;
+
+            fn schema() -> ::core::option::Option<::std::string::String> {
+                ::core::option::Option::Some(::everfold_sdk::__private::written_schema::<Self>())
+            }
         }
     })
 }

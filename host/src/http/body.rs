@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::links::Links;
@@ -14,11 +15,12 @@ use crate::pipeline::StateView;
 use crate::store::StreamSummary;
 
 /// The answer to a command or raw append that was carried out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Executed {
     /// The stream's version after it; -1 where it still has no events.
     pub version: i64,
     /// Position of its last event in the whole log; null where it has none.
+    #[schema(required)]
     pub position: Option<i64>,
     /// The events that it appended, in order; none where nothing had to happen.
     pub events: Vec<AppendedEvent>,
@@ -27,7 +29,7 @@ pub struct Executed {
 }
 
 /// One event that a request appended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct AppendedEvent {
     /// Its id.
     pub event_id: Uuid,
@@ -64,7 +66,7 @@ impl From<model::EventRef> for AppendedEvent {
 }
 
 /// An aggregate's committed state.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct State {
     /// The aggregate type.
     pub aggregate_type: AggregateType,
@@ -79,7 +81,7 @@ pub struct State {
 }
 
 /// The module that folded a state.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct StateModule {
     /// Its name.
     pub name: String,
@@ -97,7 +99,7 @@ impl State {
 }
 
 /// An event as the log holds it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Event {
     /// Its place in the whole log, from 1.
     pub position: i64,
@@ -122,12 +124,14 @@ pub struct Event {
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// SHA-256 of the module that decided it; null for a raw append.
+    #[schema(required)]
     pub module_digest: Option<Digest>,
     /// What happened, byte for byte as it was appended.
     pub payload: Json,
     /// Whence it came.
     pub metadata: Json,
     /// What became of it, where it was asked for in its newest form.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upcast: Option<Upcast>,
 }
@@ -154,7 +158,7 @@ impl From<RecordedEvent> for Event {
 }
 
 /// A page of one stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct StreamEvents {
     /// The events, in the order of reading. A page may be empty though there is a next one: few of the stream's events
     /// may be asked for.
@@ -166,25 +170,29 @@ pub struct StreamEvents {
 }
 
 /// Events to append as they are, without a module.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Append {
     /// The events, in order; one at least.
+    #[schema(min_items = 1)]
     pub events: Vec<AppendEvent>,
 }
 
 /// One event to append.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppendEvent {
-    /// Name of its type.
+    /// Name of its type: 1 to 200 bytes of UTF-8 without control characters.
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub event_type: String,
     /// Version of its payload's shape; 1 where it isn't named.
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     #[serde(default = "first_schema_version")]
     pub schema_version: u32,
     /// What happened.
     pub payload: Json,
     /// Its metadata; whence the request came, by its headers, where it has none.
+    #[schema(nullable = false)]
     #[serde(default)]
     pub metadata: Option<Json>,
     /// Its id; made by the host where none is named.
@@ -200,7 +208,7 @@ fn first_schema_version() -> u32 {
 }
 
 /// A page of the list of streams.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Streams {
     /// The streams, by aggregate type and id.
     pub streams: Vec<Stream>,
@@ -209,7 +217,7 @@ pub struct Streams {
 }
 
 /// One stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Stream {
     /// The aggregate type.
     pub aggregate_type: AggregateType,
@@ -232,7 +240,7 @@ impl From<StreamSummary> for Stream {
 }
 
 /// A page of the log.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct LogEvents {
     /// The events, in the order of reading. A page may be empty though there is a next one: few of the log's events may
     /// be asked for.
@@ -246,7 +254,7 @@ pub struct LogEvents {
 }
 
 /// One event of the log, and the cursor of a reader that has seen it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct LogEvent {
     /// `after` of the request that reads on behind this event, or `before` of the one that reads what was before it.
     pub cursor: String,
@@ -262,14 +270,14 @@ impl LogEvent {
 }
 
 /// The event types that the log holds or an active module declares.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct EventTypes {
     /// The event types, each in each of its schema versions.
     pub event_types: Vec<EventType>,
 }
 
 /// One event type in one schema version.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct EventType {
     /// The aggregate type.
     pub aggregate_type: String,
@@ -278,19 +286,23 @@ pub struct EventType {
     /// The schema version.
     pub schema_version: u32,
     /// Position of the first such event in the log; null where there is none yet.
+    #[schema(required)]
     pub first_position: Option<i64>,
     /// What the active modules make of it.
     pub reading: Reading,
     /// The active module that reads it; null where none does.
+    #[schema(required)]
     pub module: Option<StateModule>,
     /// What it says, in the words of the module that declares it.
+    #[schema(required)]
     pub description: Option<String>,
     /// JSON Schema of its payload, by the module that declares it.
+    #[schema(required, nullable = false)]
     pub schema: Option<Json>,
 }
 
 /// What the active modules make of an event type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reading {
     /// A module declares it: it is the newest form, which commands answer.
@@ -302,15 +314,17 @@ pub enum Reading {
 }
 
 /// What is in the modules directory.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Modules {
     /// The modules, active and not.
+    #[schema(value_type = Vec<ModuleStatus>)]
     pub modules: Arc<Vec<ModuleStatus>>,
 }
 
 /// The host works.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// Always `ok`.
+    #[schema(example = "ok")]
     pub status: &'static str,
 }

@@ -27,6 +27,9 @@ impl Validator {
     }
 }
 
+/// What the caller has already, by `If-None-Match`: a parameter for the description, read by [`answer`].
+pub(super) struct KnownTag;
+
 /// How long an answer may be used without asking again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {

@@ -159,6 +159,18 @@ impl Problem {
         }
     }
 
+    /// A body that isn't JSON by its own word.
+    pub(super) fn unsupported(kind: &str) -> Self {
+        let detail = format!("{kind} is not taken here: send JSON, with Content-Type: application/json or without any");
+        Self::new(Code::UnsupportedMediaType, detail)
+    }
+
+    /// A path that is there, but not for this method.
+    pub(super) fn wrong_method(method: &str, path: &str) -> Self {
+        let detail = format!("{method} is not for {path}: the header Allow lists what is");
+        Self::new(Code::MethodNotAllowed, detail)
+    }
+
     /// A body above the limit.
     pub(super) fn too_large(limit: usize) -> Self {
         Self::new(Code::TooLarge, format!("the body has more than {limit} bytes: send less at once"))

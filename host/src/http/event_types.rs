@@ -6,6 +6,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 
 use super::body::{EventType, EventTypes, Reading, StateModule};
+use super::description::problems::{READING, problems};
 use super::extract::Caller;
 use super::problem::Problem;
 use super::{Api, within};
@@ -13,8 +14,20 @@ use crate::model::Json;
 use crate::pipeline::ServedAggregate;
 use crate::store::RecordedKind;
 
-/// Lists the event types that the log holds or an active module declares. They are those of all tenants: they are what
-/// modules declare, not what tenants own.
+problems!(Problems: READING);
+
+/// List event types
+///
+/// Those that the log holds or an active module declares, of all tenants: they are what modules declare, not what
+/// tenants own.
+#[utoipa::path(
+    get,
+    path = "/v1/event-types",
+    operation_id = "listEventTypes",
+    tag = "modules",
+    params(Caller),
+    responses((status = 200, description = "The event types.", body = EventTypes), Problems),
+)]
 pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<JsonAnswer<EventTypes>, Problem> {
     let recorded = within(caller.deadline, api.store.event_kinds()).await?;
     Ok(JsonAnswer(EventTypes { event_types: joined(recorded, &api.pipeline.served()) }))

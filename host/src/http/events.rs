@@ -5,31 +5,41 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use tokio::time::Instant;
+use utoipa::IntoParams;
 
 use super::body::{LogEvent, LogEvents};
-use super::caching::{self, Freshness, Validator};
+use super::caching::{self, Freshness, KnownTag, Validator};
+use super::description::problems::{READING, UPCASTING, problems};
 use super::extract::{Caller, Parameters};
 use super::headers::wants_ndjson;
 use super::links::{Link, Links};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::{Api, lines, query, upcast, within};
 use crate::model::{Cursor, Direction};
 use crate::store::{LogPage, LogQuery};
 
+problems!(Problems: READING, UPCASTING, &[Code::LogEpochChanged]);
+
 /// Which events are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// `forward`, from old to new, or `backward`.
+    #[param(inline)]
     #[serde(default)]
     direction: Direction,
     /// Forward: those behind this cursor.
+    #[param(pattern = "^[0-9]{1,18}-[0-9]{1,18}$")]
     after: Option<String>,
-    /// Forward: those committed at this time or later (RFC 3339).
+    /// Forward: those committed at this time or later.
+    #[param(format = DateTime)]
     from_time: Option<String>,
     /// Backward: those before this cursor.
+    #[param(pattern = "^[0-9]{1,18}-[0-9]{1,18}$")]
     before: Option<String>,
-    /// Backward: those committed before this time (RFC 3339).
+    /// Backward: those committed before this time.
+    #[param(format = DateTime)]
     before_time: Option<String>,
     /// The most events: of a page, or of the whole stream of lines.
     limit: Option<i64>,
@@ -43,7 +53,30 @@ pub(super) struct Which {
     upcast: bool,
 }
 
-/// Reads the log: a page, or all there is as lines where the caller accepts `application/x-ndjson`.
+/// Read the log
+///
+/// The tenant's events in commit order, forward or backward: a page, or all there are as one JSON object a line where
+/// the caller accepts `application/x-ndjson`.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "readLog",
+    tag = "log",
+    params(Which, Caller, KnownTag),
+    responses(
+        (
+            status = 200,
+            description = "A page of the log, or its lines.",
+            content((LogEvents = "application/json"), (LogEvent = "application/x-ndjson")),
+            headers(
+                ("ETag" = String, description = "Of a page, for `If-None-Match`."),
+                ("Link" = String, description = "Of a page: the links to those beside it."),
+            ),
+        ),
+        (status = 304, description = "The caller has this page already.", headers(("ETag" = String))),
+        Problems,
+    ),
+)]
 pub(super) async fn read(
     State(api): State<Api>,
     caller: Caller,

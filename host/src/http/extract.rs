@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::HttpOptions;
 use super::headers::{self, Precondition};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use crate::model::{AggregateType, IdempotencyKey, Json, Origin, StreamId, StreamKey, Tenant};
 
 /// Who asks, and how long it waits.
@@ -186,10 +186,7 @@ where
             .map_err(|rejection| Problem::of_body(&rejection, limit))?;
         match kind {
             // Clients that send nothing may still name a type for it.
-            Err(kind) if !bytes.is_empty() => Err(Problem::new(
-                Code::UnsupportedMediaType,
-                format!("{kind} is not taken here: send JSON, with Content-Type: application/json or without any"),
-            )),
+            Err(kind) if !bytes.is_empty() => Err(Problem::unsupported(&kind)),
             _ => Ok(Self(bytes)),
         }
     }

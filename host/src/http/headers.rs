@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 
+use super::limits::MAX_LABEL_BYTES;
 use super::problem::Problem;
 use crate::model::{ExpectedVersion, IdempotencyKey, Tenant};
 
@@ -23,9 +24,6 @@ pub(super) const CORRELATION_ID: &str = "everfold-correlation-id";
 pub(super) const CAUSATION_ID: &str = "everfold-causation-id";
 /// W3C trace context.
 pub(super) const TRACEPARENT: &str = "traceparent";
-
-/// Longest actor, correlation or causation id in bytes: they are kept with every event.
-const MAX_LABEL_BYTES: usize = 256;
 
 /// What the caller demands of the stream, and in which words it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,8 +34,7 @@ async fn unknown_path(uri: Uri) -> Problem {
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{method} is not for {}: the header Allow lists what is", uri.path());
-    Problem::new(Code::MethodNotAllowed, detail)
+    Problem::wrong_method(method.as_str(), uri.path())
 }
 
 /// The panic itself was reported where it happened; here it is tied to the request.

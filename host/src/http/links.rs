@@ -10,8 +10,10 @@ use utoipa::ToSchema;
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Links {
     /// Reads on, the same way; null where nothing was left that way.
+    #[schema(required)]
     pub next: Option<String>,
     /// Turns around: reads the other way what lies before this page; null where nothing does.
+    #[schema(required)]
     pub prev: Option<String>,
 }
 

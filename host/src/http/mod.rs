@@ -7,6 +7,7 @@ mod bodies;
 pub mod body;
 mod caching;
 mod commands;
+mod description;
 mod error;
 mod event_types;
 mod events;
@@ -14,6 +15,7 @@ mod extract;
 mod headers;
 mod health;
 mod layers;
+pub mod limits;
 mod lines;
 pub mod links;
 mod modules;
@@ -34,10 +36,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::FromRef;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::routing::{delete, get, post};
 use tokio::time::Instant;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::modules::Modules;
 use crate::pipeline::Pipeline;
@@ -70,20 +74,31 @@ impl FromRef<Api> for Arc<HttpOptions> {
 /// All paths of the API.
 pub fn router(api: Api) -> Router {
     let options = api.options.clone();
-    let routes = Router::new()
-        .route("/v1/aggregates/{type}/{id}", get(state::read))
-        .route("/v1/aggregates/{type}/{id}/commands/{command}", post(commands::execute))
-        .route("/v1/streams", get(streams::list))
-        .route("/v1/streams/{type}/{id}/events", get(stream_events::read).post(stream_events::append))
-        .route("/v1/events", get(events::read))
-        .route("/v1/snapshots", delete(snapshots::drop_of_tenant))
-        .route("/v1/snapshots/{type}", delete(snapshots::drop_of_type))
-        .route("/v1/snapshots/{type}/{id}", get(snapshots::list).delete(snapshots::drop_of_stream))
-        .route("/v1/modules", get(modules::list))
-        .route("/v1/event-types", get(event_types::list))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready));
+    let (routes, _) = description::described(routes(), &options);
     layers::around(routes, &options).with_state(api)
+}
+
+/// The API's description in OpenAPI 3.1, as a host with these options answers it.
+#[must_use]
+pub fn openapi(options: &HttpOptions) -> Bytes {
+    description::described(routes(), options).1
+}
+
+/// The routes, each as its handler describes it.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(state::read))
+        .routes(routes!(commands::execute))
+        .routes(routes!(streams::list))
+        .routes(routes!(stream_events::read, stream_events::append))
+        .routes(routes!(events::read))
+        .routes(routes!(modules::list))
+        .routes(routes!(event_types::list))
+        .routes(routes!(snapshots::list, snapshots::drop_of_stream))
+        .routes(routes!(snapshots::drop_of_type))
+        .routes(routes!(snapshots::drop_of_tenant))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
 }
 
 /// A read of the store, given up when the caller no longer waits.

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::{ExpectedVersion, Rejection};
 
@@ -133,16 +134,29 @@ impl Code {
         self.row().0
     }
 
+    /// What the code means, in one sentence.
+    pub(super) const fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The statuses that it is answered with: one, but for a conflict asked by precondition headers.
+    pub(super) fn statuses(self) -> Vec<StatusCode> {
+        let standard = (self == Self::VersionConflict).then_some(StatusCode::PRECONDITION_FAILED);
+        [self.row().1].into_iter().chain(standard).collect()
+    }
+
     /// Whether the same request may well succeed a moment later.
-    const fn passes_soon(self) -> bool {
+    pub(super) const fn passes_soon(self) -> bool {
         matches!(self, Self::Overloaded | Self::DatabaseUnavailable | Self::NotReady)
     }
 }
 
-/// The JSON of a problem. Members that don't belong to its code are absent.
-#[derive(Debug, Serialize)]
+/// A problem document (RFC 9457). Members that don't belong to its code are absent.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     /// A URI for the code.
+    #[schema(example = "urn:everfold:problem:stream-not-found")]
     #[serde(rename = "type")]
     pub kind: String,
     /// What the code means.
@@ -152,41 +166,52 @@ pub struct ProblemBody {
     /// What is wrong with this request, and what to do.
     pub detail: String,
     /// The stable code.
+    #[schema(value_type = Code)]
     pub code: &'static str,
     /// JSON pointer (RFC 6901) to the faulty part of the body; empty for the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub pointer: Option<String>,
     /// The names there are, where the asked one isn't among them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub known: Option<Vec<String>>,
     /// The expected version, as it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub expected: Option<Expected>,
     /// The stream's version; -1 where it has no events.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub actual: Option<i64>,
     /// The cursor that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub asked: Option<String>,
     /// The log's head.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub current: Option<String>,
     /// The domain's reason.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rejection: Option<Rejection>,
     /// The rejection is that of an earlier request with the same idempotency key.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub replayed: Option<bool>,
     /// The limit in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub limit: Option<usize>,
     /// The readiness check that fails.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub check: Option<&'static str>,
 }
 
 /// An expected version in JSON: a number, or `no-stream`, `exists`, `any`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Expected {
     /// An exact version.
@@ -254,6 +279,11 @@ impl Problem {
             self.body.status = self.status.as_u16();
         }
         self
+    }
+
+    /// The HTTP status of its answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     #[cfg(test)]

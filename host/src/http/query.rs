@@ -3,11 +3,9 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::limits::MAX_EVENT_TYPE_BYTES;
 use super::problem::Problem;
 use crate::model::{AggregateType, StreamId};
-
-/// Longest name of an event type in bytes.
-const MAX_EVENT_TYPE_BYTES: usize = 200;
 
 /// A time by RFC 3339.
 pub(super) fn time(text: &str) -> Result<OffsetDateTime, Problem> {

@@ -9,11 +9,15 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::StateModule;
+use super::description::problems::{READING, problems};
 use super::extract::{Caller, Parameters, StreamPath, TypePath};
 use super::problem::{Code, Problem};
 use super::{Api, within};
 use crate::model::{AggregateType, Json, StreamId, Tenant};
 use crate::store::{StoreError, StoredSnapshot};
+
+problems!(ListProblems: READING, &[Code::StreamNotFound]);
+problems!(DropProblems: READING, &[Code::OutcomeUnknown]);
 
 /// Snapshots that one statement drops: few enough that nobody waits for its locks.
 const STEP: i64 = 1000;
@@ -28,10 +32,8 @@ const MAX_LIMIT: i64 = 100_000;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Snapshots {
     /// The aggregate type.
-    #[schema(value_type = String)]
     pub aggregate_type: AggregateType,
     /// The stream's id.
-    #[schema(value_type = String)]
     pub stream_id: StreamId,
     /// One for each module that took one, the newest version first.
     pub snapshots: Vec<Snapshot>,
@@ -43,7 +45,6 @@ pub struct Snapshot {
     /// The version up to which events are folded in.
     pub version: i64,
     /// The module that folded it. Only the same component uses it.
-    #[schema(value_type = Object)]
     pub module: StateModule,
     /// The module's number for the shape of the state.
     pub state_version: u32,
@@ -53,7 +54,6 @@ pub struct Snapshot {
     #[serde(with = "time::serde::rfc3339")]
     pub taken_at: OffsetDateTime,
     /// The state.
-    #[schema(value_type = Value)]
     pub state: Json,
 }
 
@@ -70,7 +70,7 @@ impl From<StoredSnapshot> for Snapshot {
 pub struct Dropped {
     /// How many snapshots.
     pub dropped: u64,
-    /// Whether the request's limit was reached: there may be more, so send it again.
+    /// Whether as many were dropped as the request may drop: there may be more, so send it again.
     pub more: bool,
 }
 
@@ -79,18 +79,21 @@ pub struct Dropped {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HowMany {
-    /// The most snapshots that this request drops: 10000 where it isn't named, 100000 at most.
-    limit: Option<i64>,
+    /// The most snapshots that this request drops; 10000 where it isn't named.
+    #[param(minimum = 1, maximum = 100_000)]
+    at_most: Option<i64>,
 }
 
-/// Lists the snapshots of a stream, of whichever modules, with their states.
+/// List a stream's snapshots
+///
+/// Of whichever modules, with their states.
 #[utoipa::path(
-    get, path = "/v1/snapshots/{type}/{id}", tag = "operations",
-    params(("type" = String, Path, description = "The aggregate type"), ("id" = String, Path, description = "The stream's id")),
-    responses(
-        (status = 200, body = Snapshots),
-        (status = 404, description = "The stream has no events", body = Object, content_type = "application/problem+json")
-    )
+    get,
+    path = "/v1/snapshots/{type}/{id}",
+    operation_id = "listSnapshots",
+    tag = "snapshots",
+    params(StreamPath, Caller),
+    responses((status = 200, description = "The snapshots; none is fine.", body = Snapshots), ListProblems),
 )]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -109,11 +112,16 @@ pub(super) async fn list(
     }))
 }
 
-/// Drops the snapshots of one stream.
+/// Drop a stream's snapshots
+///
+/// No answer changes by it.
 #[utoipa::path(
-    delete, path = "/v1/snapshots/{type}/{id}", tag = "operations",
-    params(("type" = String, Path, description = "The aggregate type"), ("id" = String, Path, description = "The stream's id")),
-    responses((status = 200, body = Dropped))
+    delete,
+    path = "/v1/snapshots/{type}/{id}",
+    operation_id = "dropSnapshots",
+    tag = "snapshots",
+    params(StreamPath, Caller),
+    responses((status = 200, description = "They are dropped.", body = Dropped), DropProblems),
 )]
 pub(super) async fn drop_of_stream(
     State(api): State<Api>,
@@ -125,11 +133,16 @@ pub(super) async fn drop_of_stream(
     Ok(JsonAnswer(Dropped { dropped, more: false }))
 }
 
-/// Drops the snapshots of an aggregate type, in small steps up to the limit.
+/// Drop an aggregate type's snapshots
+///
+/// In small steps, up to a number. No answer changes by it.
 #[utoipa::path(
-    delete, path = "/v1/snapshots/{type}", tag = "operations",
-    params(HowMany, ("type" = String, Path, description = "The aggregate type")),
-    responses((status = 200, body = Dropped))
+    delete,
+    path = "/v1/snapshots/{type}",
+    operation_id = "dropSnapshotsOfType",
+    tag = "snapshots",
+    params(TypePath, HowMany, Caller),
+    responses((status = 200, description = "They are dropped, up to the limit.", body = Dropped), DropProblems),
 )]
 pub(super) async fn drop_of_type(
     State(api): State<Api>,
@@ -140,11 +153,16 @@ pub(super) async fn drop_of_type(
     drop_in_steps(&api, &caller.tenant, Some(&aggregate_type), how_many, caller.deadline).await
 }
 
-/// Drops the snapshots of the tenant, in small steps up to the limit.
+/// Drop the tenant's snapshots
+///
+/// In small steps, up to a number. No answer changes by it.
 #[utoipa::path(
-    delete, path = "/v1/snapshots", tag = "operations",
-    params(HowMany),
-    responses((status = 200, body = Dropped))
+    delete,
+    path = "/v1/snapshots",
+    operation_id = "dropSnapshotsOfTenant",
+    tag = "snapshots",
+    params(HowMany, Caller),
+    responses((status = 200, description = "They are dropped, up to the limit.", body = Dropped), DropProblems),
 )]
 pub(super) async fn drop_of_tenant(
     State(api): State<Api>,
@@ -161,9 +179,9 @@ async fn drop_in_steps(
     how_many: HowMany,
     deadline: Instant,
 ) -> Result<JsonAnswer<Dropped>, Problem> {
-    let limit = how_many.limit.unwrap_or(DEFAULT_LIMIT);
+    let limit = how_many.at_most.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        let reason = format!("limit is {limit}, but 1 to {MAX_LIMIT} may be dropped at once");
+        let reason = format!("at_most is {limit}, but 1 to {MAX_LIMIT} may be dropped at once");
         return Err(Problem::invalid(format!("the query string: {reason}")));
     }
     let (mut dropped, mut left) = (0, limit);

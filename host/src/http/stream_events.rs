@@ -6,11 +6,14 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use time::{OffsetDateTime, UtcOffset};
+use utoipa::IntoParams;
 
 use super::body::{Append, AppendEvent, Executed, StreamEvents};
-use super::caching::{self, Freshness, Validator};
+use super::caching::{self, Freshness, KnownTag, Validator};
 use super::commands::answer;
+use super::description::problems::{APPENDING, READING, UPCASTING, problems};
 use super::extract::{Caller, Conditions, Parameters, Payload, Provenance, StreamPath};
+use super::limits::MAX_SCHEMA_VERSION;
 use super::links::{Link, Links};
 use super::problem::{Code, Problem};
 use super::query::{event_type_name, event_types};
@@ -19,17 +22,20 @@ use crate::model::{Direction, Json};
 use crate::pipeline::{RawAppend, RawEvent};
 use crate::store::{StreamPage, StreamQuery};
 
-/// The largest schema version that the log can hold.
-const MAX_SCHEMA_VERSION: u32 = i32::MAX.unsigned_abs();
+problems!(ReadProblems: READING, UPCASTING, &[Code::StreamNotFound]);
+problems!(AppendProblems: READING, APPENDING);
 
 /// Which events of the stream are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
     /// `forward`, from old to new, or `backward`.
     #[serde(default)]
+    #[param(inline)]
     direction: Direction,
     /// The version to begin with, itself included; the stream's first where it isn't named, backward its last.
+    #[param(minimum = 0)]
     from_version: Option<i64>,
     /// The most events.
     limit: Option<i64>,
@@ -41,7 +47,29 @@ pub(super) struct Page {
     upcast: bool,
 }
 
-/// Reads a page of the stream.
+/// Read a stream's events
+///
+/// A page, in the order of versions or backward, with links to the pages beside it.
+#[utoipa::path(
+    get,
+    path = "/v1/streams/{type}/{id}/events",
+    operation_id = "readStream",
+    tag = "streams",
+    params(StreamPath, Page, Caller, KnownTag),
+    responses(
+        (
+            status = 200,
+            description = "A page of the stream.",
+            body = StreamEvents,
+            headers(
+                ("ETag" = String, description = "For `If-None-Match`; for `If-Match` of the next append by its version."),
+                ("Link" = String, description = "The links to the pages beside this one."),
+            ),
+        ),
+        (status = 304, description = "The caller has this page already.", headers(("ETag" = String))),
+        ReadProblems,
+    ),
+)]
 pub(super) async fn read(
     State(api): State<Api>,
     caller: Caller,
@@ -110,7 +138,27 @@ impl Page {
     }
 }
 
-/// Appends events as they are, all or none.
+/// Append events to a stream
+///
+/// Appends them as they are, all or none, without a module's decision. Where an active module has the aggregate type,
+/// it must know the events.
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{type}/{id}/events",
+    operation_id = "appendEvents",
+    tag = "streams",
+    params(StreamPath, Caller, Conditions, Provenance),
+    request_body(content = Append, description = "The events, in order."),
+    responses(
+        (
+            status = 200,
+            description = "The events are committed.",
+            body = Executed,
+            headers(("ETag" = String, description = "The stream's version, for `If-Match` of the next append.")),
+        ),
+        AppendProblems,
+    ),
+)]
 pub(super) async fn append(
     State(api): State<Api>,
     caller: Caller,

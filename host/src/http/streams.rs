@@ -4,8 +4,10 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::body::Streams;
+use super::description::problems::{READING, problems};
 use super::extract::{Caller, Parameters};
 use super::links::{Link, Links};
 use super::problem::Problem;
@@ -14,11 +16,15 @@ use super::{Api, within};
 use crate::model::{AggregateType, StreamId};
 use crate::store::StreamsQuery;
 
+problems!(Problems: READING);
+
 /// Which streams are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// Only those of this aggregate type.
+    #[param(inline, nullable = false)]
     aggregate_type: Option<AggregateType>,
     /// Only those whose id begins so.
     prefix: Option<String>,
@@ -28,7 +34,25 @@ pub(super) struct Which {
     limit: Option<i64>,
 }
 
-/// Lists streams by aggregate type and id.
+/// List streams
+///
+/// The tenant's streams by aggregate type and id, with a link to the next page.
+#[utoipa::path(
+    get,
+    path = "/v1/streams",
+    operation_id = "listStreams",
+    tag = "streams",
+    params(Which, Caller),
+    responses(
+        (
+            status = 200,
+            description = "A page of the list.",
+            body = Streams,
+            headers(("Link" = String, description = "The link to the next page.")),
+        ),
+        Problems,
+    ),
+)]
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,

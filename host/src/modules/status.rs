@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::selection::{Fate, Selection};
 use crate::model::Digest;
@@ -9,15 +10,18 @@ use crate::runtime::Module;
 
 /// One file of the modules directory. A file whose new content was refused while its former content serves on is
 /// listed twice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ModuleStatus {
     /// The file's name.
     pub file: String,
     /// Name of the module, once it's known.
+    #[schema(required)]
     pub name: Option<String>,
     /// Version of the module.
+    #[schema(required)]
     pub version: Option<String>,
     /// Digest of the module.
+    #[schema(required)]
     pub digest: Option<Digest>,
     /// Its aggregate types.
     pub aggregates: Vec<String>,
@@ -30,7 +34,7 @@ pub struct ModuleStatus {
 }
 
 /// What became of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum ModuleState {
     /// It serves commands.

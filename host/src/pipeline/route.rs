@@ -31,7 +31,7 @@ pub struct PipelineOptions {
     pub queue: usize,
     /// Most events of one raw append.
     pub max_events: usize,
-    /// Most bytes of a command's payload, or of one event's in a raw append.
+    /// Most bytes of a command's payload, or of one event's payload or metadata in a raw append.
     pub max_payload_bytes: usize,
     /// When a stream's state is kept.
     pub snapshots: Arc<dyn SnapshotStrategy>,
@@ -126,7 +126,10 @@ impl Pipeline {
                 format!("{} events are too many: at most {} in one append", append.events.len(), self.0.max_events);
             return Err(RequestError::TooLarge { message });
         }
-        append.events.iter().try_for_each(|event| self.check_size(&event.payload))?;
+        for event in &append.events {
+            self.check_size(&event.payload)?;
+            event.metadata.iter().try_for_each(|metadata| self.check_size(metadata))?;
+        }
         self.ask(deadline, |reply| Work::Append(Box::new(append), reply)).await
     }
 

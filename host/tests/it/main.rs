@@ -4,10 +4,13 @@
 
 mod cluster;
 mod errors;
+mod examples;
 mod guarantees;
 mod http_commands;
+mod http_description;
 mod http_operations;
 mod http_reads;
+mod limits;
 mod log;
 mod modules;
 mod reads;

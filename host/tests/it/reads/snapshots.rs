@@ -109,13 +109,13 @@ async fn the_snapshots_of_a_type_or_a_tenant_are_dropped_in_steps() {
         let answer = delete(&host, path).await.ok();
         (answer["dropped"].as_u64().unwrap(), answer["more"] == true)
     };
-    assert_eq!(dropped("/v1/snapshots/counter?limit=1200").await, (1200, true));
+    assert_eq!(dropped("/v1/snapshots/counter?at_most=1200").await, (1200, true));
     assert_eq!(dropped("/v1/snapshots/counter").await, (1300, false), "in more than one step");
     assert_eq!(dropped("/v1/snapshots/counter").await, (0, false));
     assert_eq!(dropped("/v1/snapshots").await, (30, false));
     let left = owner.fetch_one("SELECT count(*) FROM everfold.snapshots WHERE tenant_id = 'another'").await.unwrap();
     assert_eq!(left.get::<i64, _>(0), 7);
-    for query in ["limit=0", "limit=100001", "limit=x", "all=true"] {
+    for query in ["at_most=0", "at_most=100001", "at_most=x", "all=true"] {
         delete(&host, &format!("/v1/snapshots?{query}")).await.problem(400, "invalid");
     }
     delete(&host, "/v1/snapshots/a%20b").await.problem(400, "invalid");

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::description;
 use super::guests::{engine, wasm};
 use super::postgres::TestDatabase;
 
@@ -174,9 +175,12 @@ impl Client {
 
     /// Sends any request.
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let request =
-            headers.iter().fold(self.request(method, path), |request, (name, value)| request.header(*name, *value));
-        Answer::of(request.body(body.to_owned()).send().await.unwrap()).await
+        let request = headers
+            .iter()
+            .fold(self.request(method.clone(), path), |request, (name, value)| request.header(*name, *value));
+        let answer = Answer::of(request.body(body.to_owned()).send().await.unwrap()).await;
+        description::check(&method, path, &answer);
+        answer
     }
 }
 

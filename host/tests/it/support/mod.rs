@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod description;
 pub(crate) mod guests;
 pub(crate) mod host;
 pub(crate) mod postgres;
