@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::body::StateModule;
 use super::description::problems::{READING, problems};
 use super::extract::{Caller, Parameters, StreamPath, TypePath};
+use super::limits::MAX_DROPPED_SNAPSHOTS;
 use super::problem::{Code, Problem};
 use super::{Api, within};
 use crate::model::{AggregateType, Json, StreamId, Tenant};
@@ -24,9 +25,6 @@ const STEP: i64 = 1000;
 
 /// The most that one request drops, where it doesn't say.
 const DEFAULT_LIMIT: i64 = 10_000;
-
-/// The most that one request may ask for.
-const MAX_LIMIT: i64 = 100_000;
 
 /// The snapshots of one stream.
 #[derive(Debug, Serialize, ToSchema)]
@@ -180,8 +178,8 @@ async fn drop_in_steps(
     deadline: Instant,
 ) -> Result<JsonAnswer<Dropped>, Problem> {
     let limit = how_many.at_most.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let reason = format!("at_most is {limit}, but 1 to {MAX_LIMIT} may be dropped at once");
+    if !(1..=MAX_DROPPED_SNAPSHOTS).contains(&limit) {
+        let reason = format!("at_most is {limit}, but 1 to {MAX_DROPPED_SNAPSHOTS} may be dropped at once");
         return Err(Problem::invalid(format!("the query string: {reason}")));
     }
     let (mut dropped, mut left) = (0, limit);
