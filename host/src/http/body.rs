@@ -7,10 +7,12 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::links::Links;
+use super::upcast::Upcast;
 use crate::model::{self, AggregateType, Cursor, Digest, Json, Outcome, RecordedEvent, StreamId, Tenant};
 use crate::modules::ModuleStatus;
 use crate::pipeline::StateView;
-use crate::store::{RecordedKind, StreamSummary};
+use crate::store::StreamSummary;
 
 /// The answer to a command or raw append that was carried out.
 #[derive(Debug, Serialize, ToSchema)]
@@ -128,6 +130,10 @@ pub struct Event {
     pub payload: Json,
     /// Whence it came.
     pub metadata: Json,
+    /// What became of it, where it was asked for in its newest form.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upcast: Option<Upcast>,
 }
 
 impl From<RecordedEvent> for Event {
@@ -146,6 +152,7 @@ impl From<RecordedEvent> for Event {
             module_digest: event.module_digest,
             payload: event.payload,
             metadata: event.metadata,
+            upcast: None,
         }
     }
 }
@@ -153,13 +160,13 @@ impl From<RecordedEvent> for Event {
 /// A page of one stream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StreamEvents {
-    /// The events, in order.
+    /// The events, in the order of reading. A page may be empty though there is a next one: few of the stream's events
+    /// may be asked for.
     pub events: Vec<Event>,
-    /// The stream's version.
+    /// The stream's version when the page was read.
     pub version: i64,
-    /// Where to read on; null at the stream's end.
-    #[schema(required)]
-    pub next: Option<String>,
+    /// The pages beside this one.
+    pub links: Links,
 }
 
 /// Events to append as they are, without a module.
@@ -205,9 +212,8 @@ fn first_schema_version() -> u32 {
 pub struct Streams {
     /// The streams, by aggregate type and id.
     pub streams: Vec<Stream>,
-    /// Where to read on; null at the end.
-    #[schema(required)]
-    pub next: Option<String>,
+    /// The next page. This list is read one way.
+    pub links: Links,
 }
 
 /// One stream.
@@ -219,6 +225,8 @@ pub struct Stream {
     pub stream_id: StreamId,
     /// Its version.
     pub version: i64,
+    /// Position of its last event in the whole log.
+    pub position: i64,
     /// When its last event was committed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
@@ -226,26 +234,29 @@ pub struct Stream {
 
 impl From<StreamSummary> for Stream {
     fn from(stream: StreamSummary) -> Self {
-        let StreamSummary { aggregate_type, stream_id, version, updated_at } = stream;
-        Self { aggregate_type, stream_id, version, updated_at }
+        let StreamSummary { aggregate_type, stream_id, version, position, updated_at } = stream;
+        Self { aggregate_type, stream_id, version, position, updated_at }
     }
 }
 
 /// A page of the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LogEvents {
-    /// The events, by position. A page may be empty though `next` isn't `head`: few of the log's events may be asked for.
+    /// The events, in the order of reading. A page may be empty though there is a next one: few of the log's events may
+    /// be asked for.
     pub events: Vec<LogEvent>,
-    /// Where to read on: `after` of the next request.
+    /// Where to read on: `after` of the next request, or `before` of the next one backward.
     pub next: String,
-    /// The log's last position; where `next` is as far, all that is committed was read.
+    /// The log's last position; where a forward `next` is as far, all that is committed was read.
     pub head: String,
+    /// The pages beside this one.
+    pub links: Links,
 }
 
 /// One event of the log, and the cursor of a reader that has seen it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LogEvent {
-    /// `after` of the request that reads on behind this event.
+    /// `after` of the request that reads on behind this event, or `before` of the one that reads what was before it.
     pub cursor: String,
     /// The event.
     #[serde(flatten)]
@@ -253,12 +264,12 @@ pub struct LogEvent {
 }
 
 impl LogEvent {
-    pub(super) fn of(epoch: i64, event: RecordedEvent) -> Self {
-        Self { cursor: Cursor { epoch, position: event.position }.to_string(), event: event.into() }
+    pub(super) fn of(epoch: i64, event: Event) -> Self {
+        Self { cursor: Cursor { epoch, position: event.position }.to_string(), event }
     }
 }
 
-/// The event types that the log holds.
+/// The event types that the log holds or an active module declares.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventTypes {
     /// The event types, each in each of its schema versions.
@@ -274,15 +285,32 @@ pub struct EventType {
     pub event_type: String,
     /// The schema version.
     pub schema_version: u32,
-    /// Position of the first such event.
-    pub first_position: i64,
+    /// Position of the first such event in the log; null where there is none yet.
+    #[schema(required)]
+    pub first_position: Option<i64>,
+    /// What the active modules make of it.
+    pub reading: Reading,
+    /// The active module that reads it; null where none does.
+    #[schema(required)]
+    pub module: Option<StateModule>,
+    /// What it says, in the words of the module that declares it.
+    #[schema(required)]
+    pub description: Option<String>,
+    /// JSON Schema of its payload, by the module that declares it.
+    #[schema(required, nullable = false)]
+    pub schema: Option<Json>,
 }
 
-impl From<RecordedKind> for EventType {
-    fn from(kind: RecordedKind) -> Self {
-        let RecordedKind { aggregate_type, event_type, schema_version, first_position } = kind;
-        Self { aggregate_type, event_type, schema_version, first_position }
-    }
+/// What the active modules make of an event type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reading {
+    /// A module declares it: it is the newest form, which commands answer.
+    Declared,
+    /// A module reads it by turning it into newer events.
+    Upcast,
+    /// No module reads it: streams that hold it can't be folded.
+    Unknown,
 }
 
 /// What is in the modules directory.

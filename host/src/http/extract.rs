@@ -104,6 +104,17 @@ impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
     }
 }
 
+/// The aggregate type that the path names.
+pub(super) struct TypePath(pub(super) AggregateType);
+
+impl<S: Send + Sync> FromRequestParts<S> for TypePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(AggregateType::new(segment(&segments(parts, state).await?, "type"))?))
+    }
+}
+
 /// The command that the path names.
 pub(super) struct CommandName(pub(super) String);
 

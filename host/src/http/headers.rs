@@ -92,7 +92,7 @@ fn if_match(text: &str) -> Result<ExpectedVersion, Problem> {
         return Ok(ExpectedVersion::Exists);
     }
     let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let digits = tag.filter(|tag| tag.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits = tag.map(version_of).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     match digits.and_then(|digits| digits.parse().ok()) {
         Some(version) => Ok(ExpectedVersion::Exact(version)),
         None => Err(named(
@@ -100,6 +100,26 @@ fn if_match(text: &str) -> Result<ExpectedVersion, Problem> {
             format!("{text} is no version: send one ETag as it was answered, such as \"7\", or *"),
         )),
     }
+}
+
+/// The version in a tag. What reads answer has more behind it, which tells answers of one version apart; what is
+/// demanded of a stream is its version.
+fn version_of(tag: &str) -> &str {
+    match tag.split_once('-') {
+        Some((version, rest)) if is_validator(rest) => version,
+        _ => tag,
+    }
+}
+
+fn is_validator(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether the caller names this tag, or any, as what it has already. What isn't a tag is none of ours.
+pub(super) fn names_tag(headers: &HeaderMap, tag: &str) -> bool {
+    let named = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut named = named.flat_map(|value| value.split(',')).map(str::trim);
+    named.any(|named| named == "*" || named.strip_prefix("W/").unwrap_or(named) == tag)
 }
 
 /// How long the caller waits: what it asks for, at most `max`; `default` where it asks for nothing.
@@ -228,6 +248,7 @@ mod tests {
         assert_eq!(read(&[(EXPECTED_VERSION, "no-stream")]), plain(ExpectedVersion::NoStream));
         assert_eq!(read(&[(EXPECTED_VERSION, "exists")]), plain(ExpectedVersion::Exists));
         assert_eq!(read(&[("if-match", "\"7\"")]), standard(ExpectedVersion::Exact(7)));
+        assert_eq!(read(&[("if-match", "\"7-0123456789abcdef\"")]), standard(ExpectedVersion::Exact(7)));
         assert_eq!(read(&[("if-match", "*")]), standard(ExpectedVersion::Exists));
         assert_eq!(read(&[("if-none-match", "*")]), standard(ExpectedVersion::NoStream));
     }
@@ -236,7 +257,18 @@ mod tests {
     fn other_expected_versions_are_refused() {
         let read = |pairs: &[(&str, &str)]| refusal(precondition(&headers(pairs)));
         assert!(read(&[(EXPECTED_VERSION, "-1")]).contains("no-stream, exists or any"));
-        for text in ["7", "W/\"7\"", "\"7\", \"8\"", "\"any\"", "\"-1\"", "\"+7\"", "\"\""] {
+        for text in [
+            "7",
+            "W/\"7\"",
+            "\"7\", \"8\"",
+            "\"any\"",
+            "\"-1\"",
+            "\"+7\"",
+            "\"\"",
+            "\"7-\"",
+            "\"7-8\"",
+            "\"-0123456789abcdef\"",
+        ] {
             assert!(read(&[("if-match", text)]).contains("no version"), "{text}");
         }
         assert!(read(&[("if-none-match", "\"7\"")]).contains("only *"));

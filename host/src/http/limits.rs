@@ -10,3 +10,6 @@ pub const MAX_LABEL_BYTES: usize = 256;
 
 /// The largest schema version that the log can hold.
 pub const MAX_SCHEMA_VERSION: u32 = i32::MAX.unsigned_abs();
+
+/// The most snapshots that one request drops.
+pub const MAX_DROPPED_SNAPSHOTS: i64 = 100_000;

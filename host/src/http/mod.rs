@@ -5,15 +5,19 @@
 
 mod bodies;
 pub mod body;
+mod caching;
 mod commands;
 mod description;
 mod error;
+mod event_types;
 mod events;
 mod extract;
 mod headers;
 mod health;
 mod layers;
 pub mod limits;
+mod lines;
+pub mod links;
 mod metrics;
 mod modules;
 mod options;
@@ -21,12 +25,14 @@ pub mod problem;
 mod quarantine;
 mod query;
 mod serve;
+pub mod snapshots;
 mod state;
 mod stream_events;
 mod streams;
 #[cfg(test)]
 mod testing;
 mod turn_away;
+pub mod upcast;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -95,7 +101,10 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(quarantine::reset_module))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::release))
-        .routes(routes!(modules::event_types))
+        .routes(routes!(event_types::list))
+        .routes(routes!(snapshots::list, snapshots::drop_of_stream))
+        .routes(routes!(snapshots::drop_of_type))
+        .routes(routes!(snapshots::drop_of_tenant))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::scrape))
@@ -106,7 +115,7 @@ async fn within<T>(deadline: Instant, read: impl Future<Output = Result<T, Store
     Ok(tokio::time::timeout_at(deadline, read).await.map_err(|_| Problem::deadline())??)
 }
 
-/// The `ETag` of a stream at `version`: none where it has no events.
+/// The `ETag` of a stream that was written to, for `If-Match` of the next write: none where it has no events.
 fn etag(version: i64) -> HeaderMap {
     let tag = (version >= 0).then(|| HeaderValue::try_from(format!("\"{version}\""))).and_then(Result::ok);
     tag.map(|tag| (header::ETAG, tag)).into_iter().collect()

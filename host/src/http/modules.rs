@@ -1,16 +1,14 @@
-//! `GET /v1/modules` and `GET /v1/event-types`: what can be decided, and what was.
+//! `GET /v1/modules`: what can be decided.
 
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 
-use super::body::{EventTypes, Modules};
-use super::description::problems::{READING, problems};
-use super::extract::Caller;
-use super::problem::{Code, Problem};
-use super::{Api, within};
+use super::Api;
+use super::body::Modules;
+use super::description::problems::problems;
+use super::problem::Code;
 
-problems!(ListProblems: &[Code::Internal]);
-problems!(TypesProblems: READING);
+problems!(Problems: &[Code::Internal]);
 
 /// List modules
 ///
@@ -20,24 +18,8 @@ problems!(TypesProblems: READING);
     path = "/v1/modules",
     operation_id = "listModules",
     tag = "modules",
-    responses((status = 200, description = "The modules, active and not.", body = Modules), ListProblems),
+    responses((status = 200, description = "The modules, active and not.", body = Modules), Problems),
 )]
 pub(super) async fn list(State(api): State<Api>) -> JsonAnswer<Modules> {
     JsonAnswer(Modules { modules: api.modules.status() })
-}
-
-/// List event types
-///
-/// Those that the log holds, of all tenants: they are what modules declare, not what tenants own.
-#[utoipa::path(
-    get,
-    path = "/v1/event-types",
-    operation_id = "listEventTypes",
-    tag = "modules",
-    params(Caller),
-    responses((status = 200, description = "The event types.", body = EventTypes), TypesProblems),
-)]
-pub(super) async fn event_types(State(api): State<Api>, caller: Caller) -> Result<JsonAnswer<EventTypes>, Problem> {
-    let kinds = within(caller.deadline, api.store.event_kinds()).await?;
-    Ok(JsonAnswer(EventTypes { event_types: kinds.into_iter().map(Into::into).collect() }))
 }

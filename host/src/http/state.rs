@@ -1,16 +1,17 @@
 //! `GET /v1/aggregates/{type}/{id}`: an aggregate's committed state.
 
-use axum::Json as JsonAnswer;
 use axum::extract::State as Handle;
 use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::Api;
 use super::body::State;
+use super::caching::{self, Freshness, KnownTag, Validator};
 use super::description::problems::{FOLDING, READING, problems};
 use super::extract::{Caller, Parameters, StreamPath};
 use super::problem::{Code, Problem};
-use super::{Api, etag};
 use crate::pipeline::StateQuery;
 
 problems!(Problems: READING, FOLDING, &[Code::StreamNotFound, Code::NotFound]);
@@ -36,20 +37,20 @@ enum Stale {
 
 /// Read an aggregate's state
 ///
-/// The `ETag` is for `If-Match` of the next command. `If-None-Match` has no effect: a state depends on the module as
-/// well as on the version.
+/// The `ETag` is for `If-None-Match`, and, for the version in it, for `If-Match` of the next command. A state depends
+/// on the module as well as on the version, so that both are in it, and the event at that version.
 #[utoipa::path(
     get,
     path = "/v1/aggregates/{type}/{id}",
     operation_id = "readState",
     tag = "aggregates",
-    params(StreamPath, Which, Caller),
+    params(StreamPath, Which, Caller, KnownTag),
     responses(
         (
             status = 200,
             description = "The committed state.",
             body = State,
-            headers(("ETag" = String, description = "The stream's version, for `If-Match` of the next command.")),
+            headers(("ETag" = String, description = "For `If-None-Match`; for `If-Match` of the next command by its version.")),
             example = json!({
                 "aggregate_type": "account",
                 "stream_id": "ann",
@@ -62,6 +63,7 @@ enum Stale {
                 },
             }),
         ),
+        (status = 304, description = "The caller has this state already.", headers(("ETag" = String))),
         Problems,
     ),
 )]
@@ -69,8 +71,9 @@ pub(super) async fn read(
     Handle(api): Handle<Api>,
     caller: Caller,
     path: StreamPath,
+    headers: HeaderMap,
     Parameters(which): Parameters<Which>,
-) -> Result<(HeaderMap, JsonAnswer<State>), Problem> {
+) -> Result<Response, Problem> {
     if which.at_version.is_some_and(|version| version < 0) {
         return Err(Problem::invalid("the query string: at_version is 0 or more"));
     }
@@ -78,6 +81,8 @@ pub(super) async fn read(
     let stream = path.of(caller.tenant);
     let query = StateQuery { stream: stream.clone(), at_version: which.at_version, stale };
     let view = api.pipeline.state(query, caller.deadline).await?;
+    let parts = [stream.tenant.as_str().as_bytes(), view.event_id.as_bytes(), &view.digest.0];
+    let validator = Validator::new(view.version, &parts);
     let state = State::of(stream.aggregate_type, stream.stream_id, view);
-    Ok((etag(state.version), JsonAnswer(state)))
+    Ok(caching::answer(&headers, &validator, Freshness::AskAgain, HeaderMap::new(), &state))
 }

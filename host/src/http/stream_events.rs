@@ -3,22 +3,26 @@
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
 use serde::Deserialize;
 use time::{OffsetDateTime, UtcOffset};
 use utoipa::IntoParams;
 
 use super::body::{Append, AppendEvent, Executed, StreamEvents};
+use super::caching::{self, Freshness, KnownTag, Validator};
 use super::commands::answer;
-use super::description::problems::{APPENDING, READING, problems};
+use super::description::problems::{APPENDING, READING, UPCASTING, problems};
 use super::extract::{Caller, Conditions, Parameters, Payload, Provenance, StreamPath};
 use super::limits::MAX_SCHEMA_VERSION;
+use super::links::{Link, Links};
 use super::problem::{Code, Problem};
-use super::query::event_type_name;
-use super::{Api, etag, within};
-use crate::model::{Json, NO_STREAM};
+use super::query::{event_type_name, event_types};
+use super::{Api, upcast, within};
+use crate::model::{Direction, Json};
 use crate::pipeline::{RawAppend, RawEvent};
+use crate::store::{StreamPage, StreamQuery};
 
-problems!(ReadProblems: READING, &[Code::StreamNotFound]);
+problems!(ReadProblems: READING, UPCASTING, &[Code::StreamNotFound]);
 problems!(AppendProblems: READING, APPENDING);
 
 /// Which events of the stream are asked for.
@@ -26,30 +30,43 @@ problems!(AppendProblems: READING, APPENDING);
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
-    /// The first version; 0 where it isn't named.
+    /// `forward`, from old to new, or `backward`.
     #[serde(default)]
+    #[param(inline)]
+    direction: Direction,
+    /// The version to begin with, itself included; the stream's first where it isn't named, backward its last.
     #[param(minimum = 0)]
-    from_version: i64,
+    from_version: Option<i64>,
     /// The most events.
     limit: Option<i64>,
+    /// Only these event types, separated by commas.
+    event_type: Option<String>,
+    /// Whether events are shown in the newest form that the active modules know. Filter and limit are about events as
+    /// they are stored.
+    #[serde(default)]
+    upcast: bool,
 }
 
 /// Read a stream's events
 ///
-/// A page, in the order of versions. `next` is the link to the next page; it is null at the stream's end.
+/// A page, in the order of versions or backward, with links to the pages beside it.
 #[utoipa::path(
     get,
     path = "/v1/streams/{type}/{id}/events",
     operation_id = "readStream",
     tag = "streams",
-    params(StreamPath, Page, Caller),
+    params(StreamPath, Page, Caller, KnownTag),
     responses(
         (
             status = 200,
             description = "A page of the stream.",
             body = StreamEvents,
-            headers(("ETag" = String, description = "The stream's version, for `If-Match` of the next append.")),
+            headers(
+                ("ETag" = String, description = "For `If-None-Match`; for `If-Match` of the next append by its version."),
+                ("Link" = String, description = "The links to the pages beside this one."),
+            ),
         ),
+        (status = 304, description = "The caller has this page already.", headers(("ETag" = String))),
         ReadProblems,
     ),
 )]
@@ -58,25 +75,67 @@ pub(super) async fn read(
     caller: Caller,
     path: StreamPath,
     uri: Uri,
+    headers: HeaderMap,
     Parameters(page): Parameters<Page>,
-) -> Result<(HeaderMap, JsonAnswer<StreamEvents>), Problem> {
-    if page.from_version < 0 {
+) -> Result<Response, Problem> {
+    if page.from_version.is_some_and(|version| version < 0) {
         return Err(Problem::invalid("the query string: from_version is 0 or more"));
     }
-    let limit = api.options.page(page.limit)?;
-    let stream = path.of(caller.tenant);
-    let found = within(caller.deadline, api.store.read_stream(&stream, page.from_version, limit)).await?;
-    if found.version == NO_STREAM {
-        let detail = format!("{stream} has no events: check tenant, type and id");
-        return Err(Problem::new(Code::StreamNotFound, detail));
-    }
-    let next = found.events.last().map(|last| last.version).filter(|last| *last < found.version);
-    let answer = StreamEvents {
-        next: next.map(|last| format!("{}?from_version={}&limit={limit}", uri.path(), last + 1)),
-        version: found.version,
-        events: found.events.into_iter().map(Into::into).collect(),
+    let query = StreamQuery {
+        stream: path.of(caller.tenant),
+        direction: page.direction,
+        from_version: page.from_version,
+        limit: api.options.page(page.limit)?,
+        event_types: event_types(page.event_type.as_deref())?,
     };
-    Ok((etag(answer.version), JsonAnswer(answer)))
+    let found = within(caller.deadline, api.store.read_stream(&query)).await?;
+    let Some(head) = found.head else {
+        let detail = format!("{} has no events: check tenant, type and id", query.stream);
+        return Err(Problem::new(Code::StreamNotFound, detail));
+    };
+    let freshness = if page.is_fixed(&found) { Freshness::Fixed } else { Freshness::AskAgain };
+    let links = page.links(uri.path(), &query, &found);
+    let shown = upcast::show(&api.pipeline, found.events, page.upcast, caller.deadline).await?;
+    let (tenant, limit) = (query.stream.tenant.as_str().as_bytes(), query.limit.to_be_bytes());
+    let parts = [tenant, head.event_id.as_bytes(), &limit, shown.modules.as_bytes()];
+    let validator = Validator::new(head.version, &parts);
+    let body = StreamEvents { events: shown.events, version: head.version, links };
+    Ok(caching::answer(&headers, &validator, freshness, body.links.header(), &body))
+}
+
+impl Page {
+    /// Whether the same request will be answered with the same events for good: a full page, before the stream's last
+    /// event, of stored events, whose bounds the request names itself.
+    fn is_fixed(&self, found: &StreamPage) -> bool {
+        let (Some(from), Some(limit)) = (self.from_version, self.limit) else { return false };
+        let is_full = i64::try_from(found.events.len()).is_ok_and(|count| count >= limit);
+        let last = found.events.iter().map(|event| event.version).max();
+        is_full && !self.upcast && last.is_some_and(|last| last.max(from) < found.version())
+    }
+
+    /// The pages beside this one.
+    fn links(&self, path: &str, query: &StreamQuery, found: &StreamPage) -> Links {
+        let version = found.version();
+        let prev = match (query.direction, query.from_version) {
+            (_, None) => None,
+            (Direction::Forward, Some(from)) => (from > 0).then(|| (Direction::Backward, from.min(version + 1) - 1)),
+            (Direction::Backward, Some(from)) => (from < version).then(|| (Direction::Forward, from + 1)),
+        };
+        Links {
+            next: found.next.map(|next| self.link(path, query.limit, query.direction, next)),
+            prev: prev.map(|(direction, from)| self.link(path, query.limit, direction, from)),
+        }
+    }
+
+    fn link(&self, path: &str, limit: i64, direction: Direction, from_version: i64) -> String {
+        Link::to(path)
+            .maybe("direction", (direction == Direction::Backward).then_some("backward"))
+            .with("from_version", from_version)
+            .with("limit", limit)
+            .maybe("event_type", self.event_type.as_ref())
+            .maybe("upcast", self.upcast.then_some(true))
+            .finish()
+    }
 }
 
 /// Append events to a stream

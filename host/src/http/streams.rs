@@ -2,12 +2,14 @@
 
 use axum::Json as JsonAnswer;
 use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::body::Streams;
 use super::description::problems::{READING, problems};
 use super::extract::{Caller, Parameters};
+use super::links::{Link, Links};
 use super::problem::Problem;
 use super::query;
 use super::{Api, within};
@@ -34,20 +36,29 @@ pub(super) struct Which {
 
 /// List streams
 ///
-/// The tenant's streams by aggregate type and id. `next` is the link to the next page.
+/// The tenant's streams by aggregate type and id, with a link to the next page.
 #[utoipa::path(
     get,
     path = "/v1/streams",
     operation_id = "listStreams",
     tag = "streams",
     params(Which, Caller),
-    responses((status = 200, description = "A page of the list.", body = Streams), Problems),
+    responses(
+        (
+            status = 200,
+            description = "A page of the list.",
+            body = Streams,
+            headers(("Link" = String, description = "The link to the next page.")),
+        ),
+        Problems,
+    ),
 )]
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
+    uri: Uri,
     Parameters(which): Parameters<Which>,
-) -> Result<JsonAnswer<Streams>, Problem> {
+) -> Result<(HeaderMap, JsonAnswer<Streams>), Problem> {
     let limit = api.options.page(which.limit)?;
     let query = StreamsQuery {
         tenant: caller.tenant,
@@ -59,8 +70,10 @@ pub(super) async fn list(
     let found = within(caller.deadline, api.store.list_streams(&query)).await?;
     let full = i64::try_from(found.len()).is_ok_and(|count| count >= limit);
     let last = found.last().filter(|_| full);
-    let next = last.map(|last| next_page(&query, last.aggregate_type.as_str(), last.stream_id.as_str()));
-    Ok(JsonAnswer(Streams { streams: found.into_iter().map(Into::into).collect(), next }))
+    let next = last.map(|last| next_page(uri.path(), &query, last.aggregate_type.as_str(), last.stream_id.as_str()));
+    let links = Links { next, prev: None };
+    let headers = links.header();
+    Ok((headers, JsonAnswer(Streams { streams: found.into_iter().map(Into::into).collect(), links })))
 }
 
 /// A place in the list. An aggregate type has no slash, so the first one ends it.
@@ -71,17 +84,13 @@ fn place(after: &str) -> Result<(AggregateType, StreamId), Problem> {
     Ok((AggregateType::new(aggregate_type)?, StreamId::new(id)?))
 }
 
-fn next_page(query: &StreamsQuery, aggregate_type: &str, id: &str) -> String {
-    let mut parameters = form_urlencoded::Serializer::new(String::new());
-    parameters.append_pair("after", &format!("{aggregate_type}/{id}"));
-    parameters.append_pair("limit", &query.limit.to_string());
-    if let Some(aggregate_type) = &query.aggregate_type {
-        parameters.append_pair("aggregate_type", aggregate_type.as_str());
-    }
-    if let Some(prefix) = &query.prefix {
-        parameters.append_pair("prefix", prefix);
-    }
-    format!("/v1/streams?{}", parameters.finish())
+fn next_page(path: &str, query: &StreamsQuery, aggregate_type: &str, id: &str) -> String {
+    Link::to(path)
+        .with("after", format!("{aggregate_type}/{id}"))
+        .with("limit", query.limit)
+        .maybe("aggregate_type", query.aggregate_type.as_ref())
+        .maybe("prefix", query.prefix.as_ref())
+        .finish()
 }
 
 #[cfg(test)]
@@ -98,7 +107,7 @@ mod tests {
             after: None,
             limit: 2,
         };
-        let next = next_page(&query, "account", "a&/ë");
+        let next = next_page("/v1/streams", &query, "account", "a&/ë");
         assert_eq!(next, "/v1/streams?after=account%2Fa%26%2F%C3%AB&limit=2&aggregate_type=account&prefix=a%26");
         let uri = next.parse().expect("a URI");
         let which = axum::extract::Query::<Which>::try_from_uri(&uri).expect("its own link").0;

@@ -4,6 +4,7 @@ mod append;
 mod command;
 mod cursor;
 mod descriptor;
+mod direction;
 mod event;
 mod expected;
 mod json;
@@ -18,6 +19,7 @@ pub use descriptor::{
     AggregateDescriptor, CommandDescriptor, Digest, DigestError, EventDescriptor, EventKind, ModuleDescriptor,
     RejectionDescriptor,
 };
+pub use direction::Direction;
 pub use event::{EventRef, NewEvent, RecordedEvent};
 pub use expected::{ExpectedVersion, ExpectedVersionError};
 pub use json::{Json, JsonError};

@@ -231,7 +231,7 @@ fn fold_event(event: &TailEvent) -> FoldEvent<'_> {
 }
 
 /// History that the module can't take: named event by event, for only its author can mend it.
-fn unfoldable(module: &Module, events: &[FoldEvent<'_>], refused: &RefusedEvent) -> RequestError {
+pub(super) fn unfoldable(module: &Module, events: &[FoldEvent<'_>], refused: &RefusedEvent) -> RequestError {
     let descriptor = module.descriptor();
     let module = format!("{} {}", descriptor.name, descriptor.version);
     match events.get(refused.index) {

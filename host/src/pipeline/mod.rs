@@ -13,9 +13,11 @@ mod raw;
 mod receipts;
 mod request;
 mod route;
+mod served;
 mod shard;
 mod snapshots;
 mod state;
+mod upcast;
 
 pub use error::{ModuleFault, RequestError};
 pub(crate) use metrics::METRICS;
@@ -24,3 +26,5 @@ pub use quarantine::{
 };
 pub use request::{RawAppend, RawEvent, StateQuery, StateView};
 pub use route::{Pipeline, PipelineOptions, PipelineTasks};
+pub use served::ServedAggregate;
+pub use upcast::{Form, NewestEvent, NewestEvents};

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::RequestError;
+use super::upcast::{Upcast, UpcastRequest};
 use crate::model::{Command, Digest, Executed, ExpectedVersion, IdempotencyKey, Json, Origin, StreamKey};
 
 /// Events to append as they are, decided by no module.
@@ -55,6 +56,8 @@ pub struct StateQuery {
 pub struct StateView {
     /// The version up to which events are folded in.
     pub version: i64,
+    /// Id of the event at that version.
+    pub event_id: Uuid,
     /// The state, as the module writes it.
     pub state: Json,
     /// Name of the module that folded it.
@@ -70,16 +73,19 @@ pub(super) enum Work {
     Command(Box<Command>, Reply<Executed>),
     Append(Box<RawAppend>, Reply<Executed>),
     State(Box<StateQuery>, Reply<StateView>),
+    Upcast(Box<UpcastRequest>, Reply<Upcast>),
 }
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
 
 impl Work {
-    pub(super) fn stream(&self) -> &StreamKey {
+    /// The stream whose requests are handled in order; none for what concerns no stream alone.
+    pub(super) fn stream(&self) -> Option<&StreamKey> {
         match self {
-            Self::Command(command, _) => &command.stream,
-            Self::Append(append, _) => &append.stream,
-            Self::State(query, _) => &query.stream,
+            Self::Command(command, _) => Some(&command.stream),
+            Self::Append(append, _) => Some(&append.stream),
+            Self::State(query, _) => Some(&query.stream),
+            Self::Upcast(..) => None,
         }
     }
 }

@@ -201,12 +201,16 @@ impl Pipeline {
         Err(RequestError::TooLarge { message: format!("a payload of {size} bytes is too large: at most {limit}") })
     }
 
-    async fn ask<T>(&self, deadline: Instant, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, RequestError> {
+    pub(super) async fn ask<T>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce(Reply<T>) -> Work,
+    ) -> Result<T, RequestError> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| RequestError::Overloaded)?;
         let ticket = Arc::new(Ticket::new(deadline));
         let (reply, answer) = oneshot::channel();
         let work = work(reply);
-        let shard = self.shard_of(work.stream());
+        let shard = self.shard_of(&work);
         let places = [Held::new(&metrics::REQUESTS), Held::new(&shard.requests)];
         let queued_at = std::time::Instant::now();
         if shard.jobs.send(Job { work, ticket: ticket.clone(), queued_at, _permit: permit, _places: places }).is_err() {
@@ -229,8 +233,17 @@ impl Pipeline {
         }
     }
 
-    fn shard_of(&self, stream: &StreamKey) -> &ShardQueue {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(stream);
+    /// A stream's requests meet on one shard. Events to upcast go by tenant and type, so that few instances do it.
+    fn shard_of(&self, work: &Work) -> &ShardQueue {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let hash = match work {
+            Work::Upcast(request, _) => hasher.hash_one((&request.tenant, &request.aggregate_type)),
+            of_stream => hasher.hash_one(of_stream.stream()),
+        };
         &self.0.shards[(hash % self.0.shards.len() as u64) as usize]
+    }
+
+    pub(super) fn modules(&self) -> &ActiveModules {
+        &self.0.modules
     }
 }

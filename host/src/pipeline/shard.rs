@@ -87,7 +87,11 @@ impl Shard {
         let lanes = TaskTracker::new();
         LocalSet::new().block_on(&runtime, async {
             while let Some(job) = queue.recv().await {
-                let stream = job.work.stream().clone();
+                let Some(stream) = job.work.stream().cloned() else {
+                    let shard = Rc::clone(&shard);
+                    lanes.spawn_local(async move { shard.handle(job).await });
+                    continue;
+                };
                 if let Some(queued) = shard.waiting.borrow_mut().get_mut(&stream) {
                     queued.push_back(job);
                     continue;
@@ -123,6 +127,9 @@ impl Shard {
             }
             Work::State(query, reply) => {
                 let _ = reply.send(in_time(ticket, self.state(&query, ticket)).await);
+            }
+            Work::Upcast(request, reply) => {
+                let _ = reply.send(in_time(ticket, self.upcast(*request, ticket)).await);
             }
         }
     }

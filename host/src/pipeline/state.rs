@@ -6,7 +6,7 @@ use super::command::{SPOILT, again, verdict};
 use super::fold::Kept;
 use super::shard::Shard;
 use super::{RequestError, StateQuery, StateView};
-use crate::model::{Json, StreamKey};
+use crate::model::{Base, Head, Json, StreamKey};
 use crate::runtime::{Module, Placement};
 use crate::store::Ticket;
 
@@ -30,9 +30,9 @@ impl Shard {
         version: i64,
         ticket: &Ticket,
     ) -> Result<StateView, RequestError> {
-        let (kept, state) = self.fold_and_tell(stream, module, Some(version), ticket).await?;
+        let (kept, head, state) = self.fold_and_tell(stream, module, Some(version), ticket).await?;
         self.release(kept);
-        Ok(view(module, version, state))
+        Ok(view(module, head, state))
     }
 
     async fn present_state(
@@ -44,56 +44,45 @@ impl Shard {
         let stream = &query.stream;
         if let Some(kept) = self.current(stream, module, query.stale, ticket).await? {
             let state = self.instances().state(&kept.resident);
-            if let Ok(state) = state {
-                let view = view(module, kept.version(), state);
+            if let (Some(head), Ok(state)) = (kept.head, state) {
+                let view = view(module, head, state);
                 self.keep(stream, kept);
                 return Ok(view);
             }
             // The instance is gone, or the guest failed: what follows decides which.
             self.release(kept);
         }
-        let (kept, state) = self.fold_and_tell(stream, module, None, ticket).await?;
-        let view = view(module, kept.version(), state);
+        let (kept, head, state) = self.fold_and_tell(stream, module, None, ticket).await?;
         self.keep(stream, kept);
-        Ok(view)
+        Ok(view(module, head, state))
     }
 
-    /// The folded aggregate with its state. A guest that fails is tried once more, alone in a fresh instance, and only
-    /// that counts.
+    /// The folded aggregate with its state, at the version that is asked for. A guest that fails is tried once more,
+    /// alone in a fresh instance, and only that counts.
     async fn fold_and_tell(
         &self,
         stream: &StreamKey,
         module: &Arc<Module>,
         up_to: Option<i64>,
         ticket: &Ticket,
-    ) -> Result<(Kept, Json), RequestError> {
+    ) -> Result<(Kept, Head, Json), RequestError> {
         let mut placement = Placement::Shared;
         for _ in 0..SPOILT {
             let kept = self.fold(stream, module, placement, up_to, ticket).await?;
-            if kept.version() < up_to.unwrap_or(0) {
-                self.release(kept);
-                return Err(self.missing(stream, up_to, ticket).await);
-            }
+            let head = match reached(stream, kept.head, up_to) {
+                Ok(head) => head,
+                Err(error) => {
+                    self.release(kept);
+                    return Err(error);
+                }
+            };
             let told = self.instances().state(&kept.resident);
             match told {
-                Ok(state) => return Ok((kept, state)),
+                Ok(state) => return Ok((kept, head, state)),
                 Err(fault) => placement = again(fault, self.release(kept))?,
             }
         }
         Err(RequestError::Overloaded)
-    }
-
-    /// What a stream lacks that isn't there, or isn't there yet.
-    async fn missing(&self, stream: &StreamKey, up_to: Option<i64>, ticket: &Ticket) -> RequestError {
-        let stream = stream.clone();
-        let Some(asked) = up_to else { return RequestError::StreamNotFound { stream } };
-        match self.head(&stream, ticket).await {
-            Ok(head) => {
-                let actual = head.map_or(crate::model::NO_STREAM, |head| head.version);
-                RequestError::VersionNotFound { stream, asked, actual }
-            }
-            Err(error) => error,
-        }
     }
 
     /// The kept aggregate, if it is this module's and, unless `stale` is fine, still at the stream's head.
@@ -123,16 +112,29 @@ impl Shard {
         Ok(None)
     }
 
-    async fn head(&self, stream: &StreamKey, ticket: &Ticket) -> Result<crate::model::Base, RequestError> {
+    async fn head(&self, stream: &StreamKey, ticket: &Ticket) -> Result<Base, RequestError> {
         let (store, stream) = (self.store.clone(), stream.clone());
         self.read(ticket, async move { store.stream_head(&stream).await }).await
     }
 }
 
-fn view(module: &Module, version: i64, state: Json) -> StateView {
+/// The head of what was folded, which is all of the stream up to the asked version: where it ends before, so does the
+/// stream.
+fn reached(stream: &StreamKey, head: Base, asked: Option<i64>) -> Result<Head, RequestError> {
+    match (head, asked) {
+        (None, _) => Err(RequestError::StreamNotFound { stream: stream.clone() }),
+        (Some(Head { version: actual, .. }), Some(asked)) if actual < asked => {
+            Err(RequestError::VersionNotFound { stream: stream.clone(), asked, actual })
+        }
+        (Some(head), _) => Ok(head),
+    }
+}
+
+fn view(module: &Module, head: Head, state: Json) -> StateView {
     let descriptor = module.descriptor();
     StateView {
-        version,
+        version: head.version,
+        event_id: head.event_id,
         state,
         module: descriptor.name.clone(),
         module_version: descriptor.version.clone(),

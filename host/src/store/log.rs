@@ -1,20 +1,24 @@
-//! Reading the log: by position, from a time, by stream.
+//! Reading the log by position, forward and backward, and from a time.
+
+use std::ops::RangeInclusive;
 
 use futures_util::{Stream, stream};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
-use super::modules::digest_of;
-use super::{Store, StoreError, page};
-use crate::model::{AggregateType, Cursor, EventRef, Json, RecordedEvent, StreamId, StreamKey, Tenant};
+use super::events::{select_events, take};
+use super::{Store, StoreError};
+use crate::model::{Cursor, Direction, RecordedEvent, Tenant};
 
 /// Which part of a tenant's log to read.
 #[derive(Debug, Clone)]
 pub struct LogQuery {
     /// Whose events.
     pub tenant: Tenant,
-    /// The last place seen; none begins at the first event.
-    pub after: Option<Cursor>,
+    /// Which way.
+    pub direction: Direction,
+    /// Where the reader stands: forward it gets the events after this place, backward those before it. None begins at
+    /// the first event, or at the last.
+    pub from: Option<Cursor>,
     /// Most events in a page; large ones end it earlier.
     pub limit: i64,
     /// Only these event types; empty for all.
@@ -26,80 +30,40 @@ pub struct LogQuery {
 /// A page of the log.
 #[derive(Debug, Clone)]
 pub struct LogPage {
-    /// The events, in order of position. May be empty though `next` is before the head: the positions that this page
-    /// looked at held no event of the query.
+    /// The events, in the order of reading. May be empty though there are more positions: those that this page looked
+    /// at held no event of the query.
     pub events: Vec<RecordedEvent>,
-    /// Where to go on.
+    /// Where to go on, the same way.
     pub next: Cursor,
+    /// Whether positions were left that way when the page was read.
+    pub more: bool,
     /// The log's head when the page was read.
     pub head: Cursor,
 }
 
-/// A page of a stream.
-#[derive(Debug, Clone)]
-pub struct StreamPage {
-    /// The events, in order of version.
-    pub events: Vec<RecordedEvent>,
-    /// The stream's version when the page was read; -1 for none.
-    pub version: i64,
-}
-
-/// An event type, in one schema version, that the log holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedKind {
-    /// Its aggregate type.
-    pub aggregate_type: String,
-    /// Its name.
-    pub event_type: String,
-    /// Its schema version.
-    pub schema_version: u32,
-    /// Position of the first such event.
-    pub first_position: i64,
-}
-
-struct EventRow {
-    position: i64,
-    version: i64,
-    occurred_at: OffsetDateTime,
-    created_at: OffsetDateTime,
-    event_id: Uuid,
-    schema_version: i32,
-    tenant_id: String,
-    aggregate_type: String,
-    stream_id: String,
-    event_type: String,
-    payload: String,
-    metadata: String,
-    digest: Option<Vec<u8>>,
-}
-
-impl EventRow {
-    fn size(&self) -> usize {
-        self.payload.len() + self.metadata.len()
+impl LogQuery {
+    /// All of a tenant's log from its first event on, in pages of this size.
+    #[must_use]
+    pub fn all(tenant: Tenant, limit: i64) -> Self {
+        let direction = Direction::Forward;
+        Self { tenant, direction, from: None, limit, event_types: Vec::new(), aggregate_types: Vec::new() }
     }
-}
 
-impl TryFrom<EventRow> for RecordedEvent {
-    type Error = StoreError;
-
-    fn try_from(row: EventRow) -> Result<Self, StoreError> {
-        let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("event {}: {error}", row.position));
-        Ok(Self {
-            stream: StreamKey {
-                tenant: Tenant::new(&row.tenant_id).map_err(|error| corrupt(&error))?,
-                aggregate_type: AggregateType::new(&row.aggregate_type).map_err(|error| corrupt(&error))?,
-                stream_id: StreamId::new(&row.stream_id).map_err(|error| corrupt(&error))?,
-            },
-            payload: Json::from_stored(row.payload).map_err(|error| StoreError::Corrupt(error.to_string()))?,
-            metadata: Json::from_stored(row.metadata).map_err(|error| StoreError::Corrupt(error.to_string()))?,
-            module_digest: row.digest.as_deref().map(digest_of).transpose()?,
-            position: row.position,
-            version: row.version,
-            event_id: row.event_id,
-            event_type: row.event_type,
-            schema_version: row.schema_version.unsigned_abs(),
-            occurred_at: row.occurred_at,
-            created_at: row.created_at,
+    /// The positions that a page looks at: at most so many, however few of their events match.
+    fn positions(&self, head: Cursor, scan_limit: i64) -> Result<RangeInclusive<i64>, StoreError> {
+        // Backward, the place behind the head is one too: all positions are before it.
+        let (start, farthest) = match self.direction {
+            Direction::Forward => (0, head.position),
+            Direction::Backward => (head.position + 1, head.position + 1),
+        };
+        let from = self.from.unwrap_or(Cursor { epoch: head.epoch, position: start });
+        if from.epoch != head.epoch || from.position > farthest {
+            return Err(StoreError::EpochChanged { asked: from, current: head });
+        }
+        let place = from.position;
+        Ok(match self.direction {
+            Direction::Forward => place + 1..=head.position.min(place.saturating_add(scan_limit)),
+            Direction::Backward => 1.max(place.saturating_sub(scan_limit))..=place - 1,
         })
     }
 }
@@ -125,38 +89,65 @@ impl Store {
     /// [`StoreError::EpochChanged`] where the cursor isn't of this log.
     pub async fn read_log(&self, query: &LogQuery) -> Result<LogPage, StoreError> {
         let head = self.head().await?;
-        let after = query.after.unwrap_or(Cursor { epoch: head.epoch, position: 0 });
-        if after.epoch != head.epoch || after.position > head.position {
-            return Err(StoreError::EpochChanged { asked: after, current: head });
-        }
-        let last = head.position.min(after.position.saturating_add(self.scan_limit));
-        let rows = sqlx::query_as!(
-            EventRow,
-            r#"SELECT e.position, e.version, e.occurred_at, e.created_at, e.event_id, e.schema_version, e.tenant_id,
-                      e.aggregate_type, e.stream_id, e.event_type, e.payload::text AS "payload!",
-                      e.metadata::text AS "metadata!", m.digest AS "digest?"
-               FROM everfold.event_store e LEFT JOIN everfold.modules m USING (module_id)
-               WHERE e.position > $1 AND e.position <= $2 AND e.tenant_id = $3
-                 AND (cardinality($4::text[]) = 0 OR e.event_type = ANY ($4))
-                 AND (cardinality($5::text[]) = 0 OR e.aggregate_type = ANY ($5))
-               ORDER BY e.position LIMIT $6"#,
-            after.position,
-            last,
-            query.tenant.as_str(),
-            &query.event_types,
-            &query.aggregate_types,
-            query.limit,
-        )
-        .fetch(&self.pool);
-        let (rows, cut) = page::take(rows, EventRow::size).await?;
-        let full = cut || rows.len() as i64 == query.limit;
-        let events = rows.into_iter().map(RecordedEvent::try_from).collect::<Result<Vec<_>, _>>()?;
-        let position = events.last().filter(|_| full).map_or(last, |event| event.position);
-        Ok(LogPage { events, next: Cursor { epoch: head.epoch, position }, head })
+        let positions = query.positions(head, self.scan_limit)?;
+        let (events, full) = self.events_at(query, &positions).await?;
+        let last = events.last().filter(|_| full).map(|event| event.position);
+        let (position, more) = match query.direction {
+            Direction::Forward => {
+                let position = last.unwrap_or(*positions.end());
+                (position, position < head.position)
+            }
+            Direction::Backward => {
+                let position = last.unwrap_or(*positions.start());
+                (position, position > 1)
+            }
+        };
+        Ok(LogPage { events, next: Cursor { epoch: head.epoch, position }, more, head })
     }
 
-    /// The pages of a tenant's log one after the other, up to the head that the first of them finds: a reader slower
-    /// than the writers comes to an end too. Only one page is in memory at a time. After an error there are no more.
+    /// The query's events among these positions, and whether there may be more of them there.
+    async fn events_at(
+        &self,
+        query: &LogQuery,
+        positions: &RangeInclusive<i64>,
+    ) -> Result<(Vec<RecordedEvent>, bool), StoreError> {
+        let (first, last) = (*positions.start(), *positions.end());
+        let (tenant, limit) = (query.tenant.as_str(), query.limit);
+        let (event_types, aggregate_types) = (&query.event_types, &query.aggregate_types);
+        let rows = match query.direction {
+            Direction::Forward => select_events!(
+                "WHERE e.position >= $1 AND e.position <= $2 AND e.tenant_id = $3
+                   AND (cardinality($4::text[]) = 0 OR e.event_type = ANY ($4))
+                   AND (cardinality($5::text[]) = 0 OR e.aggregate_type = ANY ($5))
+                 ORDER BY e.position LIMIT $6",
+                first,
+                last,
+                tenant,
+                event_types,
+                aggregate_types,
+                limit,
+            )
+            .fetch(&self.pool),
+            Direction::Backward => select_events!(
+                "WHERE e.position >= $1 AND e.position <= $2 AND e.tenant_id = $3
+                   AND (cardinality($4::text[]) = 0 OR e.event_type = ANY ($4))
+                   AND (cardinality($5::text[]) = 0 OR e.aggregate_type = ANY ($5))
+                 ORDER BY e.position DESC LIMIT $6",
+                first,
+                last,
+                tenant,
+                event_types,
+                aggregate_types,
+                limit,
+            )
+            .fetch(&self.pool),
+        };
+        take(rows, limit).await
+    }
+
+    /// The pages of a tenant's log one after the other: forward up to the head that the first of them finds, so that a
+    /// reader slower than the writers comes to an end too; backward down to the first event. Only one page is in
+    /// memory at a time. After an error there are no more.
     pub fn log_pages(&self, query: LogQuery) -> impl Stream<Item = Result<LogPage, StoreError>> + Send + use<> {
         stream::unfold((self.clone(), Some((query, i64::MAX))), |(store, rest)| async move {
             let (mut query, end) = rest?;
@@ -165,8 +156,9 @@ impl Store {
                 Ok(page) => {
                     let end = end.min(page.head.position);
                     page.events.retain(|event| event.position <= end);
-                    query.after = Some(page.next);
-                    (page.next.position < end).then_some((query, end))
+                    query.from = Some(page.next);
+                    let over = query.direction == Direction::Forward && page.next.position >= end;
+                    (page.more && !over).then_some((query, end))
                 }
                 Err(_) => None,
             };
@@ -198,85 +190,5 @@ impl Store {
             }
         }
         Ok(Cursor { epoch: head.epoch, position: before })
-    }
-
-    /// At most `limit` events of a stream from `from_version` on; large ones end the page earlier.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the database can't be asked.
-    pub async fn read_stream(
-        &self,
-        stream: &StreamKey,
-        from_version: i64,
-        limit: i64,
-    ) -> Result<StreamPage, StoreError> {
-        let version = self.stream_head(stream).await?.map_or(crate::model::NO_STREAM, |head| head.version);
-        let rows = sqlx::query_as!(
-            EventRow,
-            r#"SELECT e.position, e.version, e.occurred_at, e.created_at, e.event_id, e.schema_version, e.tenant_id,
-                      e.aggregate_type, e.stream_id, e.event_type, e.payload::text AS "payload!",
-                      e.metadata::text AS "metadata!", m.digest AS "digest?"
-               FROM everfold.event_store e LEFT JOIN everfold.modules m USING (module_id)
-               WHERE e.tenant_id = $1 AND e.aggregate_type = $2 AND e.stream_id = $3
-                 AND e.version >= $4 AND e.version <= $5
-               ORDER BY e.version LIMIT $6"#,
-            stream.tenant.as_str(),
-            stream.aggregate_type.as_str(),
-            stream.stream_id.as_str(),
-            from_version,
-            version,
-            limit,
-        )
-        .fetch(&self.pool);
-        let (rows, _) = page::take(rows, EventRow::size).await?;
-        let events = rows.into_iter().map(RecordedEvent::try_from).collect::<Result<Vec<_>, _>>()?;
-        Ok(StreamPage { events, version })
-    }
-
-    /// Names and places of a stream's events from `first_version` on, without their payloads.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the database can't be asked.
-    pub async fn event_refs(
-        &self,
-        stream: &StreamKey,
-        first_version: i64,
-        count: i64,
-    ) -> Result<Vec<EventRef>, StoreError> {
-        Ok(sqlx::query_as!(
-            EventRef,
-            "SELECT event_id, event_type, version, position FROM everfold.event_store
-             WHERE tenant_id = $1 AND aggregate_type = $2 AND stream_id = $3 AND version >= $4 AND version < $4 + $5
-             ORDER BY version",
-            stream.tenant.as_str(),
-            stream.aggregate_type.as_str(),
-            stream.stream_id.as_str(),
-            first_version,
-            count,
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
-    /// Every event type that the log holds, over all tenants.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the database can't be asked.
-    pub async fn event_kinds(&self) -> Result<Vec<RecordedKind>, StoreError> {
-        let rows = sqlx::query!(
-            "SELECT aggregate_type, event_type, schema_version, first_position FROM everfold.event_kinds
-             ORDER BY aggregate_type, event_type, schema_version"
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| RecordedKind {
-                aggregate_type: row.aggregate_type,
-                event_type: row.event_type,
-                schema_version: row.schema_version.unsigned_abs(),
-                first_position: row.first_position,
-            })
-            .collect())
     }
 }

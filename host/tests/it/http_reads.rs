@@ -24,7 +24,6 @@ fn versions(page: &Value) -> Vec<i64> {
 async fn a_state_is_the_fold_up_to_a_version() {
     let host = host_with_account(3).await;
     let answer = host.get("/v1/aggregates/account/a").await;
-    assert_eq!(answer.etag.as_deref(), Some("\"3\""));
     let state = answer.ok();
     assert_eq!((&state["version"], &state["state"]), (&3.into(), &json!({"owner": "Ada", "balance": 6})));
     assert_eq!((&state["aggregate_type"], &state["stream_id"]), (&"account".into(), &"a".into()));
@@ -53,13 +52,13 @@ async fn a_stream_is_read_page_by_page() {
         let page = host.get(&path).await.ok();
         assert_eq!(page["version"], 4);
         seen.extend(versions(&page));
-        let Some(next) = page["next"].as_str() else { break };
+        let Some(next) = page["links"]["next"].as_str() else { break };
         path = next.to_owned();
     }
     assert_eq!(seen, [0, 1, 2, 3, 4]);
     assert_eq!(versions(&host.get("/v1/streams/account/a/events?from_version=3").await.ok()), [3, 4]);
     let beyond = host.get("/v1/streams/account/a/events?from_version=9").await.ok();
-    assert_eq!((&beyond["events"], &beyond["next"]), (&json!([]), &Value::Null));
+    assert_eq!((&beyond["events"], &beyond["links"]["next"]), (&json!([]), &Value::Null));
     for query in ["limit=0", "limit=1001", "from_version=-1", "from=3"] {
         host.get(&format!("/v1/streams/account/a/events?{query}")).await.problem(400, "invalid");
     }
@@ -115,8 +114,8 @@ async fn streams_are_listed_page_by_page() {
     };
     let first = host.get("/v1/streams?limit=3").await.ok();
     assert_eq!(names(&first), ["a/x/1", "a/x/2", "a/y"]);
-    let second = host.get(first["next"].as_str().unwrap()).await.ok();
-    assert_eq!((names(&second), &second["next"]), (vec!["b/1".to_owned()], &Value::Null));
+    let second = host.get(first["links"]["next"].as_str().unwrap()).await.ok();
+    assert_eq!((names(&second), &second["links"]["next"]), (vec!["b/1".to_owned()], &Value::Null));
     assert_eq!(names(&host.get("/v1/streams?aggregate_type=b").await.ok()), ["b/1"]);
     assert_eq!(names(&host.get("/v1/streams?aggregate_type=a&prefix=x/").await.ok()), ["a/x/1", "a/x/2"]);
     for query in ["after=x", "prefix=%00", "aggregate_type=a%20b", "limit=x"] {

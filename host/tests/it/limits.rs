@@ -4,7 +4,7 @@ use std::path::Path;
 
 use everfold::config::Settings;
 use everfold::http::HttpOptions;
-use everfold::http::limits::{MAX_EVENT_TYPE_BYTES, MAX_LABEL_BYTES, MAX_SCHEMA_VERSION};
+use everfold::http::limits::{MAX_DROPPED_SNAPSHOTS, MAX_EVENT_TYPE_BYTES, MAX_LABEL_BYTES, MAX_SCHEMA_VERSION};
 use everfold::model::{AggregateType, IdempotencyKey, Json, StreamId, Tenant};
 use reqwest::Method;
 use serde_json::json;
@@ -52,6 +52,7 @@ fn rows() -> Vec<Row> {
         ("Actor, correlation id, causation id", format!("1 to {MAX_LABEL_BYTES} bytes of UTF-8"), None, "`invalid`"),
         ("`occurred_at`", "the years 1 to 9999 in UTC".to_owned(), None, "`invalid`"),
         ("Entries of a page", settings.max_page_limit.to_string(), Some("max_page_limit"), "`invalid`"),
+        ("Snapshots that one request drops", MAX_DROPPED_SNAPSHOTS.to_string(), None, "`invalid`"),
         (
             "Time of a request, unless it asks",
             format!("{} ms", settings.command_timeout_ms),

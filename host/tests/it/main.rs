@@ -14,6 +14,7 @@ mod limits;
 mod log;
 mod metrics;
 mod modules;
+mod reads;
 mod runtime;
 mod support;
 mod tour;

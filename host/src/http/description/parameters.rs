@@ -7,7 +7,8 @@ use utoipa::openapi::{Object, RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema};
 
 use super::schemas::{TEXT, name, number, text};
-use crate::http::extract::{Caller, CommandName, Conditions, ModuleName, Provenance, StreamPath};
+use crate::http::caching::KnownTag;
+use crate::http::extract::{Caller, CommandName, Conditions, ModuleName, Provenance, StreamPath, TypePath};
 use crate::http::limits::MAX_LABEL_BYTES;
 use crate::model::{AggregateType, IdempotencyKey, StreamId, Tenant};
 
@@ -66,7 +67,7 @@ impl IntoParams for Conditions {
             "If-Match",
             "The same demand in the words of HTTP: an `ETag` as it was answered, or `*` for a stream with events. Where \
              the stream is elsewhere, the answer is 412.",
-            built(text(&format!(r#"^(?:\*|"{VERSION}")$"#))),
+            built(text(&format!(r#"^(?:\*|"{VERSION}(?:-[0-9a-f]{{16}})?")$"#))),
         );
         let none_matches = header(
             "If-None-Match",
@@ -117,6 +118,21 @@ impl IntoParams for ModuleName {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let name = built(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)));
         vec![segment("name", "The module's name.", name).example(Some(json!("bank-account"))).build()]
+    }
+}
+
+impl IntoParams for TypePath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![segment("type", "The aggregate type.", AggregateType::schema()).example(Some(json!("account"))).build()]
+    }
+}
+
+impl IntoParams for KnownTag {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "An `ETag` that was answered before, several separated by commas, or `*`: where the answer \
+                           would be the same, it is 304 without a body.";
+        let schema = built(ObjectBuilder::new().schema_type(Type::String));
+        vec![header("If-None-Match", description, schema).build()]
     }
 }
 

@@ -28,6 +28,16 @@ pub(in crate::http) const FOLDING: &[Code] = &[
     Code::Overloaded,
 ];
 
+/// Codes of the operations that may ask modules for the newest form of events.
+pub(in crate::http) const UPCASTING: &[Code] = &[
+    Code::ModuleTrapped,
+    Code::ModuleDeadline,
+    Code::ModuleMemory,
+    Code::ModuleAnswerInvalid,
+    Code::UnfoldableEvent,
+    Code::Overloaded,
+];
+
 /// Codes of the operations that append to a stream.
 pub(in crate::http) const APPENDING: &[Code] = &[
     Code::VersionConflict,

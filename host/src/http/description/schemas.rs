@@ -5,7 +5,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::problem::Code;
-use crate::model::{AggregateType, Digest, IdempotencyKey, Json, Rejection, StreamId, Tenant};
+use crate::model::{AggregateType, Digest, Direction, IdempotencyKey, Json, Rejection, StreamId, Tenant};
 
 /// Letters, digits and the marks that need no escaping anywhere.
 const IDENTIFIER: &str = "^[A-Za-z0-9._-]+$";
@@ -71,6 +71,11 @@ schema!(
     ObjectBuilder::new()
         .schema_type(SchemaType::AnyValue)
         .description(Some("Any JSON value, kept byte for byte; at most 127 levels deep."))
+);
+schema!(
+    Direction,
+    "Direction",
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["forward", "backward"]))
 );
 schema!(
     Code,

@@ -22,6 +22,10 @@ async fn raw_events(host: &Client, stream: &str) -> Vec<String> {
     #[derive(Deserialize)]
     struct Page {
         events: Vec<Box<RawValue>>,
+        links: Links,
+    }
+    #[derive(Deserialize)]
+    struct Links {
         next: Option<String>,
     }
     let (mut path, mut events) = (Some(format!("/v1/streams/{stream}/events?limit=1000")), Vec::new());
@@ -30,7 +34,7 @@ async fn raw_events(host: &Client, stream: &str) -> Vec<String> {
         assert_eq!(answer.status, 200, "{}", answer.text);
         let page: Page = serde_json::from_str(&answer.text).unwrap();
         events.extend(page.events.iter().map(|event| event.get().to_owned()));
-        path = page.next;
+        path = page.links.next;
     }
     events
 }

@@ -1,7 +1,7 @@
 //! Two tenants with the same names: each sees its own, everywhere.
 
 use everfold::model::{Append, Head, NewEvent, Snapshot};
-use everfold::store::StreamsQuery;
+use everfold::store::{StreamQuery, StreamsQuery};
 
 use super::{Log, all_of, append, event, json, stream_of};
 
@@ -27,8 +27,9 @@ async fn tenants_see_only_their_own() {
         let events = log.events_of(tenant).await;
         assert!(events.iter().all(|event| event.stream == *stream));
         assert!(events.iter().map(|event| event.event_id).eq(ids.iter().copied()));
-        let page = log.store.read_stream(stream, 0, 100).await.unwrap();
-        assert_eq!((page.events, page.version), (events, last));
+        let page = log.store.read_stream(&StreamQuery::all(stream.clone(), 100)).await.unwrap();
+        let version = page.version();
+        assert_eq!((page.events, version), (events, last));
         let tail = log.store.load_tail(stream, -1, None, 100).await.unwrap().events;
         assert!(tail.iter().map(|event| event.event_id).eq(ids.iter().copied()));
         let head = Head { version: last, event_id: ids[ids.len() - 1] };

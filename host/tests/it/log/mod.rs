@@ -9,6 +9,7 @@ mod isolation;
 mod loading;
 mod migrations;
 mod outcomes;
+mod pages;
 mod plans;
 mod race;
 mod reading;
@@ -187,13 +188,7 @@ async fn answer(reply: oneshot::Receiver<AppendReply>) -> AppendReply {
 }
 
 fn all_of(tenant: &str) -> LogQuery {
-    LogQuery {
-        tenant: Tenant::new(tenant).unwrap(),
-        after: None,
-        limit: 100_000,
-        event_types: vec![],
-        aggregate_types: vec![],
-    }
+    LogQuery::all(Tenant::new(tenant).unwrap(), 100_000)
 }
 
 /// A number that a statement answers.

@@ -1,11 +1,11 @@
 //! Plans that are made on empty tables and stay: none may read a table from end to end once it is full.
 
-use everfold::model::Append;
-use everfold::store::WriterOptions;
+use everfold::model::{AggregateType, Append, Tenant};
+use everfold::store::{StreamsQuery, WriterOptions};
 use sqlx::Row;
 use sqlx::{Executor, PgConnection};
 
-use super::{Log, append, number, receipt, stream, until};
+use super::{Log, append, number, receipt, stream, stream_of, until};
 
 /// How often the table was read from end to end, and how often by an index.
 async fn scans(connection: &mut PgConnection, table: &str) -> (i64, i64) {
@@ -39,6 +39,53 @@ async fn appends_never_scan_the_log() {
         assert_eq!(by_table, 0, "{table}");
     }
     store.close().await;
+    drop(database);
+}
+
+#[tokio::test]
+async fn a_rare_prefix_is_found_without_a_walk() {
+    const STREAMS: usize = 5_000;
+    let log = Log::with(WriterOptions { queue: 2 * STREAMS, ..WriterOptions::default() }).await;
+    let named = |n: usize| match n % 2 {
+        0 => stream_of("default", "account", &format!("a{n:05}")),
+        _ => stream_of("default", "order", &format!("b{n:05}")),
+    };
+    let mut appends: Vec<_> = (0..STREAMS).map(|n| append(&named(n), 2)).collect();
+    appends
+        .extend([("account", "rare-1"), ("order", "rare-2")].map(|(of, id)| append(&stream_of("default", of, id), 3)));
+    log.singles(appends).await;
+
+    let mut owner = log.owner().await;
+    let read = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'event_store_stream_version'";
+    let Log { database, store, writer } = log;
+    drop(writer);
+    until(
+        &mut owner,
+        "the report of the writer",
+        "SELECT n_tup_ins = 10006 FROM pg_stat_user_tables WHERE relname = 'event_store'",
+    )
+    .await;
+    let before = number(&mut owner, read).await;
+    let all = || StreamsQuery {
+        tenant: Tenant::default_tenant(),
+        aggregate_type: None,
+        prefix: None,
+        after: None,
+        limit: 100,
+    };
+    let rare = StreamsQuery { prefix: Some("rare-".into()), ..all() };
+    let only = StreamsQuery { aggregate_type: Some(AggregateType::new("order").unwrap()), ..rare.clone() };
+    let none = StreamsQuery { prefix: Some("a0000x".into()), ..all() };
+    for (query, count) in [(rare, 2), (only, 1), (none, 0)] {
+        assert_eq!(store.list_streams(&query).await.unwrap().len(), count, "{query:?}");
+    }
+    // The counts of a session are complete once it has ended.
+    store.close().await;
+    until(&mut owner, "the report of the reader", "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'everfold-reader' AND datname = current_database()").await;
+    let entries = number(&mut owner, read).await - before;
+    assert!((1..200).contains(&entries), "{entries} index entries were read for three answers");
+    let (by_table, _) = scans(&mut owner, "event_store").await;
+    assert_eq!(by_table, 0);
     drop(database);
 }
 

@@ -43,12 +43,12 @@ async fn append_on_head(store: &Store, writer: &Writer, stream: &StreamKey, new:
 /// Reads on and on after the last position seen, until `total` events were seen.
 async fn follow(store: Store, total: usize) -> Vec<RecordedEvent> {
     let mut seen = Vec::new();
-    let mut after = None;
+    let mut from = None;
     let deadline = Instant::now() + SOON;
     while seen.len() < total {
         assert!(Instant::now() < deadline, "{} of {total} events seen", seen.len());
-        let page = store.read_log(&LogQuery { after, limit: 50, ..all_of("default") }).await.unwrap();
-        after = Some(page.next);
+        let page = store.read_log(&LogQuery { from, limit: 50, ..all_of("default") }).await.unwrap();
+        from = Some(page.next);
         seen.extend(page.events);
         sleep(std::time::Duration::from_millis(1)).await;
     }

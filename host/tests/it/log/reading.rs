@@ -1,7 +1,7 @@
 //! Reading the log by position, from a time, and one stream of it.
 
 use everfold::model::{Append, Cursor, NewEvent, RecordedEvent};
-use everfold::store::{LogQuery, Store, StoreError, StoreOptions};
+use everfold::store::{LogQuery, Store, StoreError, StoreOptions, StreamQuery};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::{Log, all_of, append, event, stream, stream_of};
@@ -40,8 +40,8 @@ async fn paged(store: &Store, mut query: LogQuery, limit: i64) -> Vec<RecordedEv
         if page.next == page.head {
             return events;
         }
-        assert!(query.after.is_none_or(|after| after.position < page.next.position), "every page goes on");
-        query.after = Some(page.next);
+        assert!(query.from.is_none_or(|from| from.position < page.next.position), "every page goes on");
+        query.from = Some(page.next);
     }
     panic!("the pages have no end");
 }
@@ -103,7 +103,7 @@ async fn a_page_without_events_has_a_cursor_to_go_on() {
     let positions: Vec<_> = store.log_pages(query).map(|page| page.unwrap().next.position).collect().await;
     assert_eq!(positions, [25, 50, 60]);
     // At the head there is nothing, and the cursor stays.
-    let page = store.read_log(&LogQuery { after: Some(head), ..all_of("default") }).await.unwrap();
+    let page = store.read_log(&LogQuery { from: Some(head), ..all_of("default") }).await.unwrap();
     assert_eq!((page.events.len(), page.next), (0, head));
 }
 
@@ -117,7 +117,7 @@ async fn a_cursor_of_another_log_is_refused() {
         Cursor { epoch: head.epoch - 1, position: 60 },
         Cursor { position: 61, ..head },
     ] {
-        let query = LogQuery { after: Some(asked), ..all_of("default") };
+        let query = LogQuery { from: Some(asked), ..all_of("default") };
         let error = log.store.read_log(&query).await.unwrap_err();
         let StoreError::EpochChanged { asked: told, current } = error else { panic!("{error:?}") };
         assert_eq!((told, current), (asked, head));
@@ -152,16 +152,17 @@ async fn a_stream_is_read_from_a_version_on() {
     let stream = stream("s");
     log.singles(vec![append(&stream, 3), append(&super::stream("t"), 2), append(&stream, 4)]).await;
     let read = async |from, limit| {
-        let page = log.store.read_stream(&stream, from, limit).await.unwrap();
+        let query = StreamQuery { from_version: Some(from), ..StreamQuery::all(stream.clone(), limit) };
+        let page = log.store.read_stream(&query).await.unwrap();
         let versions: Vec<_> = page.events.iter().map(|event| event.version).collect();
         assert!(page.events.iter().all(|event| event.stream == stream));
-        (versions, page.version)
+        (versions, page.version())
     };
     assert_eq!(read(0, 100).await, ((0..7).collect(), 6));
     assert_eq!(read(2, 3).await, (vec![2, 3, 4], 6));
     assert_eq!(read(7, 3).await, (vec![], 6));
-    let absent = log.store.read_stream(&super::stream("absent"), 0, 10).await.unwrap();
-    assert_eq!((absent.events.len(), absent.version), (0, -1));
+    let absent = log.store.read_stream(&StreamQuery::all(super::stream("absent"), 10)).await.unwrap();
+    assert_eq!((absent.events.len(), absent.version(), absent.next), (0, -1, None));
 }
 
 #[tokio::test]

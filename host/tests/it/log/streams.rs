@@ -6,7 +6,7 @@ use everfold::store::StreamsQuery;
 use super::{Log, append, stream_of};
 
 /// Ids whose byte order isn't the order of a dictionary, with all that a pattern language would take for its own.
-const IDS: [&str; 12] = ["%", "%a", "A", "Z", "\\", "_", "_b", "a", "a b", "aa", "b", "é"];
+const IDS: [&str; 13] = ["%", "%a", "A", "Z", "\\", "_", "_b", "a", "a b", "aa", "b", "é", "\u{10ffff}a"];
 
 fn all() -> StreamsQuery {
     let tenant = Tenant::default_tenant();
@@ -47,7 +47,8 @@ async fn streams_are_listed_in_byte_order_with_their_versions() {
             .iter()
             .rfind(|e| e.stream.aggregate_type == stream.aggregate_type && e.stream.stream_id == stream.stream_id)
             .unwrap();
-        assert_eq!((stream.version, stream.updated_at), (last.version, last.created_at));
+        let told = (stream.version, stream.position, stream.updated_at);
+        assert_eq!(told, (last.version, last.position, last.created_at));
     }
     let nobody = StreamsQuery { tenant: Tenant::new("nobody").unwrap(), ..all() };
     assert!(listed(&log, &nobody).await.is_empty());
@@ -57,7 +58,7 @@ async fn streams_are_listed_in_byte_order_with_their_versions() {
 async fn pages_are_the_whole_list() {
     let (log, names) = two_types().await;
     let key = |(kind, id): &(String, String)| (AggregateType::new(kind).unwrap(), StreamId::new(id).unwrap());
-    for limit in [1, 5, 24, 100] {
+    for limit in [1, 5, 26, 100] {
         let (mut seen, mut query) = (vec![], StreamsQuery { limit, ..all() });
         while seen.len() < names.len() {
             let page = listed(&log, &query).await;
@@ -71,13 +72,13 @@ async fn pages_are_the_whole_list() {
     // The last one seen needn't exist.
     let after = Some(key(&("account".into(), "aX".into())));
     let rest = listed(&log, &StreamsQuery { after, ..all() }).await;
-    assert_eq!(rest, names[names.len() - 3..], "aa, b, é");
+    assert_eq!(rest, names[names.len() - 4..], "aa, b, é, U+10FFFF");
 }
 
 #[tokio::test]
 async fn a_prefix_is_taken_literally() {
     let (log, names) = two_types().await;
-    for prefix in ["", "a", "aa", "%", "_", "\\", "é", "A", "x", "a b c"] {
+    for prefix in ["", "a", "aa", "%", "_", "\\", "é", "A", "x", "a b c", "\u{10ffff}"] {
         for kind in [None, Some("account"), Some("Order"), Some("acc")] {
             let expected: Vec<_> = names
                 .iter()
@@ -87,8 +88,15 @@ async fn a_prefix_is_taken_literally() {
             let aggregate_type = kind.map(|kind| AggregateType::new(kind).unwrap());
             let query = StreamsQuery { aggregate_type, prefix: Some(prefix.into()), ..all() };
             assert_eq!(listed(&log, &query).await, expected, "{kind:?} {prefix:?}");
-            let paged = StreamsQuery { limit: 2, ..query };
+            let paged = StreamsQuery { limit: 2, ..query.clone() };
             assert_eq!(listed(&log, &paged).await, expected[..expected.len().min(2)], "{kind:?} {prefix:?}");
+            for (after_kind, after_id) in &names {
+                let behind = |name: &&(String, String)| (&name.0, &name.1) > (after_kind, after_id);
+                let rest: Vec<_> = expected.iter().filter(behind).cloned().collect();
+                let after = Some((AggregateType::new(after_kind).unwrap(), StreamId::new(after_id).unwrap()));
+                let query = StreamsQuery { after, ..query.clone() };
+                assert_eq!(listed(&log, &query).await, rest, "{kind:?} {prefix:?} after {after_kind}/{after_id}");
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use everfold::modules::{Modules, ModulesOptions, UpdateMode};
 use everfold::pipeline::{Pipeline, PipelineOptions, QuarantineOptions};
 use everfold::runtime::{ActiveModules, Engine};
 use everfold::store::{Store, StoreOptions, Writer, WriterOptions};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
@@ -63,6 +64,7 @@ pub(crate) struct Answer {
     pub(crate) etag: Option<String>,
     pub(crate) retry_after: Option<String>,
     pub(crate) content_type: String,
+    pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
@@ -197,8 +199,16 @@ impl Answer {
             etag: header("etag"),
             retry_after: header("retry-after"),
             content_type: header("content-type").unwrap_or_default(),
+            headers: response.headers().clone(),
             text: response.text().await.unwrap(),
         }
+    }
+
+    /// A header that must be there.
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {:?}", self.headers));
+        value.to_str().unwrap()
     }
 
     /// The body, whatever the status is.
