@@ -31,17 +31,19 @@ const LINES_PER_PAGE: i64 = 200;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
-    /// Those behind this cursor.
+    /// Those behind this cursor. Send `after` or `from_time`, not both.
     #[param(pattern = "^[0-9]{1,18}-[0-9]{1,18}$")]
     after: Option<String>,
     /// Those committed at this time or later (RFC 3339).
     #[param(format = DateTime)]
     from_time: Option<String>,
-    /// The most events: of a page, or of the whole stream of lines.
+    /// The most events of a page; of the lines as a whole any number, and all there are where it isn't sent.
     limit: Option<i64>,
     /// Only these event types, separated by commas.
+    #[param(pattern = r"^[^,\x00-\x1f\x7f-\x9f]{1,200}(?:,[^,\x00-\x1f\x7f-\x9f]{1,200})*$")]
     event_type: Option<String>,
     /// Only these aggregate types, separated by commas.
+    #[param(pattern = r"^[A-Za-z0-9._-]{1,100}(?:,[A-Za-z0-9._-]{1,100})*$")]
     aggregate_type: Option<String>,
 }
 
