@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{guests, postgres};
+use crate::{api, guests, postgres};
 
 /// Runs everything; with a filter, only the integration tests whose name contains it and what they need.
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
@@ -34,8 +34,33 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
             suite.step(&format!("example {name}"), || example_tests(workspace, &folder));
         }
+        api_steps(&mut suite, workspace, postgres_bin.as_deref());
     }
     suite.close()
+}
+
+/// Runs only what checks the HTTP API from outside.
+pub(crate) fn run_api(workspace: &Workspace) -> Result<()> {
+    let mut suite = Suite { started: Instant::now(), steps: Vec::new() };
+    let postgres_bin = postgres::find(workspace)?;
+    guests::run(workspace, &[api::MODULE.to_owned()])?;
+    api_steps(&mut suite, workspace, Some(&postgres_bin));
+    suite.close()
+}
+
+fn api_steps(suite: &mut Suite, workspace: &Workspace, postgres_bin: Option<&Path>) {
+    let mut checks = None;
+    suite.step("API: host and tools", || {
+        let bin = postgres_bin.context("there is no PostgreSQL to run a host on")?;
+        checks = Some(api::Checks::start(workspace, bin)?);
+        Ok(Vec::new())
+    });
+    // Without them, what is wrong has been said.
+    let Some(checks) = checks else { return };
+    suite.step("API: description", || checks.description());
+    suite.step("API: generated client", || checks.generated_client());
+    suite.step("API: schemathesis", || checks.schemathesis());
+    suite.step("API: host's end", || checks.stop().map(|()| Vec::new()));
 }
 
 fn integration_tests(workspace: &Workspace, postgres_bin: &Path, filter: Option<&str>) -> Result<Vec<String>> {

@@ -125,8 +125,11 @@ pub(super) fn names_tag(headers: &HeaderMap, tag: &str) -> bool {
 /// How long the caller waits: what it asks for, at most `max`; `default` where it asks for nothing.
 pub(super) fn timeout(headers: &HeaderMap, default: Duration, max: Duration) -> Result<Duration, Problem> {
     let Some(text) = single(headers, TIMEOUT)? else { return Ok(default.min(max)) };
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<u64>() {
-        Ok(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds).min(max)),
+        Ok(milliseconds) if is_number && milliseconds > 0 => Ok(Duration::from_millis(milliseconds).min(max)),
+        // A number that is no u64 is above any longest time.
+        Err(_) if is_number && !text.is_empty() => Ok(max),
         _ => Err(named("Everfold-Timeout", format!("{text:?} is no time: send milliseconds, 1 or more"))),
     }
 }
@@ -283,7 +286,8 @@ mod tests {
         assert_eq!(read(&[]).expect("valid"), default);
         assert_eq!(read(&[(TIMEOUT, "1500")]).expect("valid"), Duration::from_millis(1500));
         assert_eq!(read(&[(TIMEOUT, "3600000")]).expect("valid"), max);
-        for text in ["0", "-5", "1.5", "2s", ""] {
+        assert_eq!(read(&[(TIMEOUT, &"9".repeat(30))]).expect("valid"), max);
+        for text in ["0", "-5", "+5", "1.5", "2s", ""] {
             assert!(refusal(read(&[(TIMEOUT, text)])).contains("milliseconds"), "{text}");
         }
     }

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Object, RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema};
 
-use super::schemas::{TEXT, name, number, text};
+use super::schemas::{TEXT, name, text};
 use crate::http::caching::KnownTag;
 use crate::http::extract::{Caller, CommandName, Conditions, ModuleName, Provenance, StreamPath, TypePath};
 use crate::http::limits::MAX_LABEL_BYTES;
@@ -49,7 +49,7 @@ impl IntoParams for Caller {
         let timeout = header(
             "Everfold-Timeout",
             "How long the caller waits, in milliseconds. The host has a default and a longest time of its own.",
-            built(number(1)),
+            built(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1))),
         );
         vec![tenant.build(), timeout.example(Some(json!(5000))).build()]
     }
