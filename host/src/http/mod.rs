@@ -9,7 +9,7 @@ mod error;
 mod events;
 mod extract;
 mod headers;
-mod health;
+pub mod health;
 mod layers;
 mod metrics;
 mod modules;

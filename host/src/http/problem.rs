@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::health::Check;
 use crate::model::{ExpectedVersion, Rejection};
 
 /// What went wrong: stable, so that a client can act on it.
@@ -156,6 +157,9 @@ pub struct ProblemBody {
     /// The readiness check that fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<&'static str>,
+    /// Every readiness check, and how it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Vec<Check>>,
 }
 
 /// An expected version in JSON: a number, or `no-stream`, `exists`, `any`.
@@ -205,6 +209,7 @@ impl Problem {
             replayed: None,
             limit: None,
             check: None,
+            checks: None,
         };
         Self { code, status, body: Box::new(body) }
     }
