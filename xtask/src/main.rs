@@ -59,6 +59,9 @@ enum Command {
         /// Fetches even where this machine has them
         #[arg(long)]
         fetch: bool,
+        /// Names those of the newest major version that can be had
+        #[arg(long, conflicts_with = "fetch")]
+        newest: bool,
     },
     /// Checks that the code keeps to the house rules (see CONTRIBUTING.md)
     Tidy,
@@ -87,7 +90,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { filter } => suite::run(&workspace, filter.as_deref()),
         Command::Api => suite::run_api(&workspace),
         Command::Guests { names } => guests::run(&workspace, &names),
-        Command::Postgres { fetch } => postgres::run_postgres(&workspace, fetch),
+        Command::Postgres { fetch, newest } => postgres::run_postgres(&workspace, fetch, newest),
         Command::Docs => docs::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::SqlxCheck => sqlx::check(&workspace),

@@ -1,6 +1,7 @@
 //! The command line: the only place where the rooms are put together.
 
 mod config;
+mod doctor;
 mod metrics;
 mod migrate;
 mod module;
@@ -28,6 +29,15 @@ enum Verb {
     Serve(Flags),
     /// Brings the database's schema up to date, and ends
     Migrate(Flags),
+    /// Looks at database, machine and modules, and says what is wrong and what to do. Ends with 0, with 1 where something
+    /// is to be warned of, with 2 where something is broken
+    Doctor {
+        #[command(flatten)]
+        flags: Flags,
+        /// Reports as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Looks at and makes modules
     #[command(subcommand)]
     Module(module::Verb),
@@ -47,6 +57,10 @@ enum Verb {
 #[expect(clippy::print_stderr, reason = "an error of the command line goes to the terminal")]
 pub fn run() -> ExitCode {
     let done = match Cli::parse().verb {
+        Verb::Doctor { flags, json } => match prepare(&flags).and_then(|settings| doctor::run(&settings, json)) {
+            Ok(worst) => return worst,
+            Err(error) => Err(error),
+        },
         Verb::Serve(flags) => prepare(&flags).and_then(serve::run),
         Verb::Migrate(flags) => prepare(&flags).and_then(migrate::run),
         Verb::Module(verb) => module::run(verb),

@@ -13,7 +13,7 @@ mod event_types;
 mod events;
 mod extract;
 mod headers;
-mod health;
+pub mod health;
 mod layers;
 pub mod limits;
 mod lines;

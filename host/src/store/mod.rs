@@ -5,6 +5,7 @@
 mod append;
 mod chain;
 mod connect;
+mod doctor;
 mod error;
 mod events;
 mod kinds;
@@ -26,6 +27,7 @@ mod writer;
 
 pub use chain::{AppendReply, Submission};
 pub use connect::{Store, StoreOptions};
+pub use doctor::{Examination, LogFacts, Pooler, RoleFacts, SchemaFacts, ServerFacts, TriggerFacts, examine};
 pub use error::{AppendError, StoreError};
 pub use kinds::RecordedKind;
 pub use load::{LoadedStream, TailEvent};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics where it stands")]
 
 mod cluster;
+mod doctor;
 mod errors;
 mod examples;
 mod guarantees;
