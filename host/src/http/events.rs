@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::body::{LogEvent, LogEvents};
 use super::extract::{Caller, Parameters};
 use super::headers::wants_ndjson;
+use super::ndjson::write_line;
 use super::problem::Problem;
 use super::query;
 use super::{Api, within};
@@ -116,8 +117,7 @@ fn broken_off(error: StoreError) -> std::io::Error {
 fn encode(page: LogPage) -> Result<Bytes, std::io::Error> {
     let mut chunk = Vec::new();
     for event in log_events(page) {
-        serde_json::to_writer(&mut chunk, &event)?;
-        chunk.push(b'\n');
+        write_line(&mut chunk, &event)?;
     }
     Ok(chunk.into())
 }

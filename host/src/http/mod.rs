@@ -4,6 +4,7 @@
 //! `body` is the JSON of the answer, and whatever fails becomes a `problem`.
 
 pub mod body;
+mod bulk;
 mod commands;
 mod error;
 mod events;
@@ -12,6 +13,7 @@ mod headers;
 mod health;
 mod layers;
 mod modules;
+mod ndjson;
 mod options;
 pub mod problem;
 mod query;
@@ -67,7 +69,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/aggregates/{type}/{id}/commands/{command}", post(commands::execute))
         .route("/v1/streams", get(streams::list))
         .route("/v1/streams/{type}/{id}/events", get(stream_events::read).post(stream_events::append))
-        .route("/v1/events", get(events::read))
+        .route("/v1/commands", post(bulk::commands::execute))
+        .route("/v1/events", get(events::read).post(bulk::events::import))
         .route("/v1/modules", get(modules::list))
         .route("/v1/event-types", get(modules::event_types))
         .route("/healthz", get(health::alive))

@@ -7,6 +7,7 @@ mod command;
 mod error;
 mod fingerprint;
 mod fold;
+mod import;
 mod raw;
 mod receipts;
 mod request;
@@ -16,5 +17,6 @@ mod snapshots;
 mod state;
 
 pub use error::{ModuleFault, RequestError};
+pub use import::{ImportError, ImportEvent, Imported, Importing};
 pub use request::{RawAppend, RawEvent, StateQuery, StateView};
-pub use route::{Pipeline, PipelineOptions, PipelineTasks};
+pub use route::{Pipeline, PipelineOptions, PipelineTasks, Queued};

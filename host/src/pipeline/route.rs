@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -39,14 +39,23 @@ pub struct PipelineOptions {
 
 /// Carries out requests. A cheap handle; when the last one is dropped, the shards finish what they have and end.
 #[derive(Clone)]
-pub struct Pipeline(Arc<Inner>);
+pub struct Pipeline(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     shards: Vec<mpsc::UnboundedSender<Job>>,
     permits: Arc<Semaphore>,
-    writer: Writer,
+    pub(super) store: Store,
+    pub(super) writer: Writer,
+    pub(super) modules: ActiveModules,
     max_events: usize,
     max_payload_bytes: usize,
+}
+
+/// A request that has its place in its shard's queue.
+pub struct Queued<T> {
+    pipeline: Pipeline,
+    ticket: Arc<Ticket>,
+    answer: oneshot::Receiver<Result<T, RequestError>>,
 }
 
 /// What runs behind a pipeline.
@@ -98,7 +107,9 @@ impl Pipeline {
         let inner = Inner {
             shards: senders,
             permits,
+            store: store.clone(),
             writer: writer.clone(),
+            modules: modules.clone(),
             max_events: options.max_events,
             max_payload_bytes: options.max_payload_bytes,
         };
@@ -136,7 +147,18 @@ impl Pipeline {
         self.ask(deadline, |reply| Work::State(Box::new(query), reply)).await
     }
 
-    fn check_size(&self, payload: &Json) -> Result<(), RequestError> {
+    /// Queues a command behind what was queued before, however long it takes until there is room, and then gives it
+    /// `time`. Commands of one stream are carried out in the order in which they were queued.
+    ///
+    /// # Errors
+    /// [`RequestError`]: surely not executed.
+    pub async fn queue(&self, command: Command, time: Duration) -> Result<Queued<Executed>, RequestError> {
+        self.check_size(&command.payload)?;
+        let permit = self.permit().await;
+        self.enqueue(permit, Instant::now() + time, |reply| Work::Command(Box::new(command), reply))
+    }
+
+    pub(super) fn check_size(&self, payload: &Json) -> Result<(), RequestError> {
         let (size, limit) = (payload.as_str().len(), self.0.max_payload_bytes);
         if size <= limit {
             return Ok(());
@@ -144,8 +166,22 @@ impl Pipeline {
         Err(RequestError::TooLarge { message: format!("a payload of {size} bytes is too large: at most {limit}") })
     }
 
+    /// Room for one request, waited for.
+    pub(super) async fn permit(&self) -> OwnedSemaphorePermit {
+        self.0.permits.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
     async fn ask<T>(&self, deadline: Instant, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, RequestError> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| RequestError::Overloaded)?;
+        self.enqueue(permit, deadline, work)?.answer().await
+    }
+
+    fn enqueue<T>(
+        &self,
+        permit: OwnedSemaphorePermit,
+        deadline: Instant,
+        work: impl FnOnce(Reply<T>) -> Work,
+    ) -> Result<Queued<T>, RequestError> {
         let ticket = Arc::new(Ticket::new(deadline));
         let (reply, answer) = oneshot::channel();
         let work = work(reply);
@@ -153,17 +189,11 @@ impl Pipeline {
         if shard.send(Job { work, ticket: ticket.clone(), _permit: permit }).is_err() {
             return Err(RequestError::Internal("the shard has ended".to_owned()));
         }
-        match timeout_at(deadline, answer).await {
-            Ok(Ok(answer)) => answer.map_err(|error| self.blame(error)),
-            // A shard drops a request only when it panics: what it had sent may have been committed.
-            Ok(Err(_)) if ticket.give_up() => Err(RequestError::Internal("the shard failed".to_owned())),
-            Err(_) if ticket.give_up() => Err(self.blame(RequestError::Deadline)),
-            Ok(Err(_)) | Err(_) => Err(RequestError::OutcomeUnknown),
-        }
+        Ok(Queued { pipeline: self.clone(), ticket, answer })
     }
 
     /// A deadline that passed while PostgreSQL is away is the database's fault.
-    fn blame(&self, error: RequestError) -> RequestError {
+    pub(super) fn blame(&self, error: RequestError) -> RequestError {
         match error {
             RequestError::Deadline if !self.0.writer.is_connected() => RequestError::Unavailable,
             error => error,
@@ -173,5 +203,22 @@ impl Pipeline {
     fn shard_of(&self, stream: &StreamKey) -> &mpsc::UnboundedSender<Job> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(stream);
         &self.0.shards[(hash % self.0.shards.len() as u64) as usize]
+    }
+}
+
+impl<T> Queued<T> {
+    /// Waits for the answer, no longer than the request has time.
+    ///
+    /// # Errors
+    /// [`RequestError`]: surely not executed, unless it says that this is unknown.
+    pub async fn answer(self) -> Result<T, RequestError> {
+        let Self { pipeline, ticket, answer } = self;
+        match timeout_at(ticket.deadline(), answer).await {
+            Ok(Ok(answer)) => answer.map_err(|error| pipeline.blame(error)),
+            // A shard drops a request only when it panics: what it had sent may have been committed.
+            Ok(Err(_)) if ticket.give_up() => Err(RequestError::Internal("the shard failed".to_owned())),
+            Err(_) if ticket.give_up() => Err(pipeline.blame(RequestError::Deadline)),
+            Ok(Err(_)) | Err(_) => Err(RequestError::OutcomeUnknown),
+        }
     }
 }

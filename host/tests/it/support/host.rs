@@ -145,7 +145,14 @@ impl Deref for TestHost {
 impl Client {
     /// A client of the host at this URL.
     pub(crate) fn new(url: String) -> Self {
+        // Its TLS has no provider of its own; another client may have set it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self { url, http: reqwest::Client::new() }
+    }
+
+    /// Where the host is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// A request to a path of this host.
