@@ -46,8 +46,14 @@ async fn each_line_is_answered_as_its_command_alone_would_be() {
     assert_eq!(numbers, [1, 2, 4, 5, 6, 7, 8, 9, 10], "an empty line is counted, and not answered");
     assert_eq!(answers[1]["result"]["events"][0]["event_type"], "Deposited");
     assert_eq!(answers[2]["problem"]["rejection"]["details"], json!({"balance": 5}));
-    assert_eq!((&answers[3]["problem"]["code"], &answers[3]["problem"]["pointer"]), (&"invalid".into(), &"/amount".into()));
-    assert_eq!((&answers[4]["problem"]["code"], &answers[5]["problem"]["code"]), (&"unknown-command".into(), &"unknown-aggregate".into()));
+    assert_eq!(
+        (&answers[3]["problem"]["code"], &answers[3]["problem"]["pointer"]),
+        (&"invalid".into(), &"/amount".into())
+    );
+    assert_eq!(
+        (&answers[4]["problem"]["code"], &answers[5]["problem"]["code"]),
+        (&"unknown-command".into(), &"unknown-aggregate".into())
+    );
     assert_eq!((&answers[6]["problem"]["expected"], &answers[6]["problem"]["actual"]), (&7.into(), &1.into()));
     assert_eq!(last, json!({"end": "input", "through_line": 10, "answered": 9, "failed": 5, "repeated": 0}));
 }
@@ -145,7 +151,9 @@ async fn a_full_queue_is_waited_for() {
     let sent = async { post_lines(&host, "/v1/commands", &texts(&lines)).await };
     let release = async {
         // What is beyond the queue is turned away when it comes alone.
-        while host.command("account/x", "Open", "{\"owner\":\"x\"}", &[("everfold-timeout", "100")]).await.status != 429 {}
+        while host.command("account/x", "Open", "{\"owner\":\"x\"}", &[("everfold-timeout", "100")]).await.status != 429
+        {
+        }
         owner.execute("COMMIT").await.unwrap();
     };
     let ((answers, _), ()) = tokio::join!(sent, release);

@@ -49,7 +49,9 @@ fn event(stream: &str, version: i64, event_type: &str, payload: Value) -> Value 
 }
 
 fn event_id(stream: &str, version: i64) -> Uuid {
-    let hash = stream.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = stream
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     Uuid::from_u64_pair(hash, version.unsigned_abs())
 }
 
@@ -70,7 +72,8 @@ async fn log(database: &TestDatabase) -> Vec<String> {
 /// The same of lines.
 fn places(lines: &[Value]) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let place = |line: &Value| format!("{}/{}@{}", text(&line["aggregate_type"]), text(&line["stream_id"]), line["version"]);
+    let place =
+        |line: &Value| format!("{}/{}@{}", text(&line["aggregate_type"]), text(&line["stream_id"]), line["version"]);
     lines.iter().map(place).collect()
 }
 
