@@ -5,6 +5,7 @@
 
 mod bodies;
 pub mod body;
+mod bulk;
 mod caching;
 mod commands;
 mod description;
@@ -20,6 +21,7 @@ mod lines;
 pub mod links;
 mod metrics;
 mod modules;
+mod ndjson;
 mod options;
 pub mod problem;
 mod quarantine;
@@ -96,7 +98,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(commands::execute))
         .routes(routes!(streams::list))
         .routes(routes!(stream_events::read, stream_events::append))
-        .routes(routes!(events::read))
+        .routes(routes!(bulk::commands::execute))
+        .routes(routes!(events::read, bulk::events::import))
         .routes(routes!(modules::list))
         .routes(routes!(quarantine::reset_module))
         .routes(routes!(quarantine::list))

@@ -319,6 +319,11 @@ impl Problem {
         self.status
     }
 
+    /// The document, for an answer that holds several.
+    pub(super) fn into_body(self) -> ProblemBody {
+        *self.body
+    }
+
     #[cfg(test)]
     pub(super) fn summary(&self) -> (u16, &'static str) {
         (self.status.as_u16(), self.code.as_str())

@@ -201,10 +201,14 @@ fn raw_event(index: usize, event: AppendEvent) -> Result<RawEvent, Problem> {
     })
 }
 
-/// A time that has a form everywhere: near the ends of the calendar an offset leads out of it.
 fn in_utc(index: usize, time: OffsetDateTime) -> Result<OffsetDateTime, Problem> {
+    utc(time).map_err(|reason| faulty(format!("/events/{index}/occurred_at"), reason))
+}
+
+/// A time that has a form everywhere: near the ends of the calendar an offset leads out of it.
+pub(super) fn utc(time: OffsetDateTime) -> Result<OffsetDateTime, &'static str> {
     let utc = time.checked_to_offset(UtcOffset::UTC).filter(|utc| (1..=9999).contains(&utc.year()));
-    utc.ok_or_else(|| faulty(format!("/events/{index}/occurred_at"), "is not in the years 1 to 9999 in UTC"))
+    utc.ok_or("is not in the years 1 to 9999 in UTC")
 }
 
 /// A part of a body was read as JSON, but its nesting not looked at.
