@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Answered, Came};
 use crate::http::body::Executed;
-use crate::http::problem::ProblemBody;
+use crate::http::problem::{Expected, ProblemBody};
 use crate::model::{AggregateType, IdempotencyKey, Json, StreamId};
 
 /// A command, as a line of `POST /v1/commands`.
@@ -17,28 +17,27 @@ use crate::model::{AggregateType, IdempotencyKey, Json, StreamId};
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct CommandLine {
     /// The aggregate type.
-    #[schema(value_type = String)]
     pub(super) aggregate_type: AggregateType,
     /// The stream's id.
-    #[schema(value_type = String)]
     pub(super) stream_id: StreamId,
     /// Name of the command.
     pub(super) command: String,
     /// The command's payload; `{}` where there is none.
     #[serde(default = "empty")]
-    #[schema(value_type = Object)]
     pub(super) payload: Json,
     /// What is demanded of the stream: a version, `no-stream`, `exists` or `any`; `any` where it isn't named.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Expected>)]
     pub(super) expected_version: Option<serde_json::Value>,
     /// Makes a repeated command the same command.
-    #[schema(value_type = String)]
     pub(super) idempotency_key: Option<IdempotencyKey>,
     /// Ties together all that follows from one cause; the request's header where it isn't named.
+    #[schema(min_length = 1, max_length = 256)]
     pub(super) correlation_id: Option<String>,
     /// What caused the command; the request's header where it isn't named.
+    #[schema(min_length = 1, max_length = 256)]
     pub(super) causation_id: Option<String>,
     /// Who sends the command; the request's header where it isn't named.
+    #[schema(min_length = 1, max_length = 256)]
     pub(super) actor: Option<String>,
 }
 
@@ -47,29 +46,28 @@ pub(in crate::http) struct CommandLine {
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct EventLine {
     /// The aggregate type.
-    #[schema(value_type = String)]
     pub(super) aggregate_type: AggregateType,
     /// The stream's id.
-    #[schema(value_type = String)]
     pub(super) stream_id: StreamId,
     /// The event's place in its stream, from 0. Needed: by it and the id an event is known that is there already.
+    #[schema(minimum = 0)]
     pub(super) version: i64,
     /// The event's id. Needed, as the version is.
     pub(super) event_id: Uuid,
     /// Name of its type.
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub(super) event_type: String,
     /// Version of its payload's shape; 1 where it isn't named.
     #[serde(default = "first_schema_version")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub(super) schema_version: u32,
     /// When it happened (RFC 3339), kept to the microsecond; the time of the import where it isn't said.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub(super) occurred_at: Option<OffsetDateTime>,
     /// What happened; kept byte for byte.
-    #[schema(value_type = Object)]
     pub(super) payload: Json,
     /// Its metadata, kept as it is; `{}` where there is none.
     #[serde(default = "empty")]
-    #[schema(value_type = Object)]
     pub(super) metadata: Json,
 }
 
@@ -90,11 +88,11 @@ pub(in crate::http) struct CommandAnswer {
     pub(super) status: u16,
     /// What was carried out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
+    #[schema(nullable = false)]
     pub(super) result: Option<Executed>,
     /// Why nothing was carried out, unless it says that this isn't known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
+    #[schema(nullable = false)]
     pub(super) problem: Option<ProblemBody>,
 }
 
@@ -107,13 +105,15 @@ pub(in crate::http) struct EventAnswer {
     pub(super) status: u16,
     /// The event's place in the whole log.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) position: Option<i64>,
     /// Whether it was there before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) already_there: Option<bool>,
     /// Why it isn't in the log, unless it says that this isn't known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
+    #[schema(nullable = false)]
     pub(super) problem: Option<ProblemBody>,
 }
 
@@ -170,7 +170,32 @@ pub(in crate::http) struct Closing {
     pub(super) progress: Progress,
     /// What to do, where lines may be left.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) detail: Option<String>,
+}
+
+/// A line of the answer to commands.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it stands for its variants in the API's description alone")]
+pub(in crate::http) enum CommandsLine {
+    /// What became of a line.
+    Answer(Box<CommandAnswer>),
+    /// The last line.
+    Closing(Closing),
+}
+
+/// A line of the answer to events.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it stands for its variants in the API's description alone")]
+pub(in crate::http) enum EventsLine {
+    /// What became of a line.
+    Answer(Box<EventAnswer>),
+    /// How far the host is.
+    Progress(ProgressLine),
+    /// The last line.
+    Closing(Closing),
 }
 
 impl Closing {

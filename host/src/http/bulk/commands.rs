@@ -11,32 +11,45 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::body::{CommandAnswer, CommandLine};
+use super::body::{CommandAnswer, CommandLine, CommandsLine};
 use super::{Answered, Answering, Came, Kind, Numbered, answer, check_headers, faulty, read_json};
 use crate::http::body::Executed;
+use crate::http::description::problems::problems;
 use crate::http::extract::{Caller, Provenance};
 use crate::http::headers::{self, check_label};
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::serve::Stopping;
 use crate::http::{Api, HttpOptions};
 use crate::model::{self, Command, ExpectedVersion, ExpectedVersionError, Origin, StreamKey, Tenant};
 use crate::pipeline::{Pipeline, RequestError};
 
-/// Executes commands, one a line, and answers each in a line of its own, in their order.
+problems!(Problems: &[Code::Invalid, Code::UnsupportedMediaType, Code::Overloaded, Code::Internal]);
+
+/// Execute commands in bulk
 ///
-/// Commands of one stream are carried out in the order of their lines; those of several streams side by side. The body
-/// may have any length: it is read only as fast as it is carried out, and as its answers are read. A line that can't be
-/// carried out answers for itself, and the next one is taken. The last line says why the answer ends.
+/// One a line, each answered in a line of its own, in their order. Commands of one stream are carried out in the order
+/// of their lines; those of several streams side by side. The body may have any length: it is read only as fast as it
+/// is carried out, and as its answers are read. A line that can't be carried out answers for itself, and the next one is
+/// taken. The last line says why the answer ends.
 ///
 /// The tenant, the timeout (of each line) and the defaults of actor, correlation and causation id are the request's
 /// headers.
 #[utoipa::path(
-    post, path = "/v1/commands", tag = "commands",
-    request_body(content = CommandLine, content_type = "application/x-ndjson", description = "One command a line"),
-    responses((
-        status = 200, content_type = "application/x-ndjson", body = CommandAnswer,
-        description = "One answer a line, and a last line that says why there are no more",
-    ))
+    post,
+    path = "/v1/commands",
+    operation_id = "executeCommands",
+    tag = "bulk",
+    params(Caller, Provenance),
+    request_body(content = CommandLine, content_type = "application/x-ndjson", description = "One command a line."),
+    responses(
+        (
+            status = 200,
+            description = "One answer a line, and a last line that says why there are no more.",
+            body = CommandsLine,
+            content_type = "application/x-ndjson",
+        ),
+        Problems,
+    ),
 )]
 pub(in crate::http) async fn execute(
     State(api): State<Api>,

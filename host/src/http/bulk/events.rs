@@ -11,8 +11,9 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
-use super::body::{EventAnswer, EventLine};
+use super::body::{EventAnswer, EventLine, EventsLine};
 use super::{Answered, Answering, Came, Kind, Numbered, answer, check_headers, faulty, read_json};
+use crate::http::description::problems::problems;
 use crate::http::extract::{Caller, Parameters};
 use crate::http::headers;
 use crate::http::limits::MAX_SCHEMA_VERSION;
@@ -45,8 +46,11 @@ enum Results {
     Summary,
 }
 
-/// Imports events as they are, one a line: their ids, versions and times are kept, and their positions follow the order
-/// of the lines.
+problems!(Problems: &[Code::Invalid, Code::UnsupportedMediaType, Code::Overloaded, Code::Internal]);
+
+/// Import events in bulk
+///
+/// As they are, one a line: their ids, versions and times are kept, and their positions follow the order of the lines.
 ///
 /// An event that is at its version already is passed over, so that the same lines may be sent again. Another event at
 /// that version is a conflict, and so is a version that the stream hasn't come up to. Such a line answers for itself, and
@@ -54,12 +58,21 @@ enum Results {
 ///
 /// The body may have any length: it is read only as fast as it is written to the log, and as its answers are read.
 #[utoipa::path(
-    post, path = "/v1/events", tag = "events", params(Which),
-    request_body(content = EventLine, content_type = "application/x-ndjson", description = "One event a line"),
-    responses((
-        status = 200, content_type = "application/x-ndjson", body = EventAnswer,
-        description = "One answer a line, and a last line that says why there are no more",
-    ))
+    post,
+    path = "/v1/events",
+    operation_id = "importEvents",
+    tag = "bulk",
+    params(Which, Caller),
+    request_body(content = EventLine, content_type = "application/x-ndjson", description = "One event a line."),
+    responses(
+        (
+            status = 200,
+            description = "One answer a line, and a last line that says why there are no more.",
+            body = EventsLine,
+            content_type = "application/x-ndjson",
+        ),
+        Problems,
+    ),
 )]
 pub(in crate::http) async fn import(
     State(api): State<Api>,
