@@ -60,7 +60,7 @@ impl Python {
             pip.args(&self.pip).args(["install", "--quiet", "--no-input", "--disable-pip-version-check"]);
             // The file names every package: what isn't in it isn't fetched.
             pip.args(["--no-deps", "--only-binary=:all:", "--no-compile", "--target"]).arg(folder);
-            run(pip.arg("--requirement").arg(requirements).env("PIP_USER", "0"))
+            run(pip.arg("--requirement").arg(requirements).env("PIP_USER", "0").env("PIP_ROOT_USER_ACTION", "ignore"))
         })
     }
 
