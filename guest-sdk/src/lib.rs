@@ -150,6 +150,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! From these types the module tells the host the JSON Schemas of its commands, events, states and rejections' details.
+//!
 //! Commands refuse fields that aren't declared; events pass over them, so that an older module can read what a newer
 //! one wrote.
 //!

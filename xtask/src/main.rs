@@ -8,6 +8,7 @@ mod cache;
 mod cluster;
 mod debian;
 mod demo;
+mod docs;
 mod guests;
 mod postgres;
 mod process;
@@ -56,6 +57,8 @@ enum Command {
     },
     /// Checks that the code keeps to the house rules (see CONTRIBUTING.md)
     Tidy,
+    /// Writes the pages of the documentation that are made from the code
+    Docs,
     /// Checks that the committed query data fits the queries and the migrations
     SqlxCheck,
     /// Writes the query data anew, after a query or a migration has changed
@@ -79,6 +82,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { filter } => suite::run(&workspace, filter.as_deref()),
         Command::Guests { names } => guests::run(&workspace, &names),
         Command::Postgres { fetch } => postgres::run_postgres(&workspace, fetch),
+        Command::Docs => docs::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::SqlxCheck => sqlx::check(&workspace),
         Command::SqlxPrepare => sqlx::prepare(&workspace),

@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: holds the code to the house rules of CONTRIBUTING.md.
 
+mod docs;
 mod files;
 mod rooms;
 mod source;
@@ -47,6 +48,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             continue;
         };
         findings.extend(check(name, &text)?);
+        if name.ends_with(".md") {
+            findings.extend(docs::check(&workspace.root, name, &text));
+        }
         checked += 1;
     }
     if findings.is_empty() {
@@ -60,7 +64,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     bail!("tidy: {} findings", findings.len())
 }
 
-/// All rules, on one file; `name` is its path from the root.
+/// The rules that a file's own text is enough for; `name` is its path from the root.
 fn check(name: &str, text: &str) -> Result<Vec<Finding>> {
     let mut findings = files::check_text(name, text);
     if name.ends_with(".rs") {

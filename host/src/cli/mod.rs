@@ -1,7 +1,10 @@
 //! The command line: the only place where the rooms are put together.
 
+mod config;
+mod metrics;
 mod migrate;
 mod module;
+mod reference;
 mod serve;
 
 use std::process::ExitCode;
@@ -28,6 +31,15 @@ enum Verb {
     /// Looks at and makes modules
     #[command(subcommand)]
     Module(module::Verb),
+    /// Tells what the host is set to
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// Prints a page of the documentation that is made from the code
+    #[command(hide = true)]
+    Reference {
+        /// Which one
+        page: reference::Page,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -38,6 +50,8 @@ pub fn run() -> ExitCode {
         Verb::Serve(flags) => prepare(&flags).and_then(serve::run),
         Verb::Migrate(flags) => prepare(&flags).and_then(migrate::run),
         Verb::Module(verb) => module::run(verb),
+        Verb::Config(verb) => config::run(verb),
+        Verb::Reference { page } => reference::run(page),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use wit_component::ComponentEncoder;
 
 use crate::model::AggregateDescriptor;
-use crate::runtime::{Engine, EngineOptions, Module};
+use crate::runtime::{Engine, EngineOptions, Module, WasiPolicy};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -18,6 +18,9 @@ pub(super) enum Verb {
         /// Tells it as JSON, with the schemas
         #[arg(long)]
         json: bool,
+        /// Gives it the virtual WASI that a host gives to the modules of its setting `wasi_modules`
+        #[arg(long)]
+        wasi: bool,
     },
     /// Makes a component of a core module that was built for wasm32-unknown-unknown
     Componentize {
@@ -31,15 +34,16 @@ pub(super) enum Verb {
 
 pub(super) fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
-        Verb::Inspect { file, json } => inspect(&file, json),
+        Verb::Inspect { file, json, wasi } => inspect(&file, json, wasi),
         Verb::Componentize { core, out } => componentize(&core, &out),
     }
 }
 
-fn inspect(file: &Path, json: bool) -> anyhow::Result<()> {
+fn inspect(file: &Path, json: bool, wasi: bool) -> anyhow::Result<()> {
     let bytes = read(file)?;
     // A few places are enough to try one module.
-    let engine = Engine::new(EngineOptions { max_instances: 8, ..EngineOptions::default() })?;
+    let wasi = if wasi { WasiPolicy::Everyone } else { WasiPolicy::Nobody };
+    let engine = Engine::new(EngineOptions { max_instances: 8, wasi, ..EngineOptions::default() })?;
     let module = engine.load(&bytes).with_context(|| format!("{} is refused", file.display()))?;
     let mut out = std::io::stdout().lock();
     if json {

@@ -15,8 +15,8 @@ use crate::config::{ModulesMode, Settings};
 use crate::http::{self, Api, HttpOptions};
 use crate::model::EveryN;
 use crate::modules::{Modules, ModulesOptions, UpdateMode};
-use crate::pipeline::{Pipeline, PipelineOptions};
-use crate::runtime::{ActiveModules, Engine, EngineOptions, Limits};
+use crate::pipeline::{Pipeline, PipelineOptions, QuarantineOptions};
+use crate::runtime::{ActiveModules, Engine, EngineOptions, Limits, WasiPolicy};
 use crate::store::{self, Store, StoreOptions, Writer, WriterOptions};
 
 /// How often receipts beyond their time are looked for.
@@ -39,6 +39,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
 
     let listener = listen(settings).await?;
     let address = listener.local_addr()?;
+    let metrics = super::metrics::install()?;
+    tokio::spawn(metrics.clone().upkeep());
     let database = Database::open(settings).await?;
     let steps = store::migrate(database.options()).await?;
     if steps > 0 {
@@ -61,7 +63,9 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let receipts = tokio::spawn(remove_receipts(store.clone(), settings.receipts_retention_days.get()));
 
     let options = Arc::new(http_options(settings));
-    let router = http::router(Api { pipeline, store: store.clone(), modules, options: options.clone() });
+    tokio::spawn(store.clone().observe());
+    let metrics = Arc::new(move || metrics.render());
+    let router = http::router(Api { pipeline, store: store.clone(), modules, metrics, options: options.clone() });
     tracing::info!(%address, modules = %settings.modules_dir.display(), "ready: http://{address}");
     tokio::select! {
         () = http::serve(listener, router, &options, shutdown.clone()) => {}
@@ -183,7 +187,12 @@ fn engine_options(settings: &Settings) -> EngineOptions {
         payload_bytes: settings.max_payload_bytes.get(),
         ..Limits::default()
     };
-    EngineOptions { cache_dir: Some(settings.data_dir.join("compiled")), limits, ..EngineOptions::default() }
+    EngineOptions {
+        cache_dir: Some(settings.data_dir.join("compiled")),
+        limits,
+        wasi: WasiPolicy::Modules(settings.wasi_modules.iter().cloned().collect()),
+        ..EngineOptions::default()
+    }
 }
 
 fn modules_options(settings: &Settings) -> ModulesOptions {
@@ -207,6 +216,11 @@ fn pipeline_options(settings: &Settings) -> PipelineOptions {
         snapshots: Arc::new(EveryN {
             default_interval: u32::try_from(settings.snapshot_interval.get()).unwrap_or(u32::MAX),
         }),
+        quarantine: QuarantineOptions {
+            stream_faults: settings.quarantine_after_faults,
+            module_faults: settings.breaker_after_faults,
+            pause: Duration::from_millis(settings.quarantine_ms.get()),
+        },
     }
 }
 

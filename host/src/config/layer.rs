@@ -10,7 +10,7 @@ use figment::{Metadata, Profile, Provider};
 use super::{ConfigError, invalid};
 
 /// What the names of the host's variables begin with.
-const PREFIX: &str = "EVERFOLD_";
+pub(super) const PREFIX: &str = "EVERFOLD_";
 
 /// Settings by key, with what each was called where it was written.
 #[derive(Debug, Clone)]
@@ -72,9 +72,21 @@ impl Layer {
         Err(ConfigError::Unknown { name, origin: self.origin.clone(), known })
     }
 
-    /// Reads texts as numbers where the defaults have numbers. A text that isn't one is left for the check of types.
+    /// Reads texts as numbers, truth values or lists where the defaults have those. A text that isn't one is left for the
+    /// check of types.
     pub(super) fn typed_like(mut self, defaults: &Dict) -> Self {
         for (key, value) in &mut self.values {
+            let is_truth = defaults.get(key).is_some_and(|default| default.to_bool().is_some());
+            if is_truth && let Some(truth) = value.as_str().and_then(|text| text.parse::<bool>().ok()) {
+                *value = Value::from(truth);
+            }
+            if defaults.get(key).is_some_and(|default| default.as_array().is_some())
+                && let Some(text) = value.as_str()
+            {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                *value = Value::from(items.collect::<Vec<_>>());
+                continue;
+            }
             let is_number = defaults.get(key).is_some_and(|default| default.to_num().is_some());
             if is_number && let Some(number) = value.as_str().and_then(|text| text.parse::<u64>().ok()) {
                 *value = Value::from(number);

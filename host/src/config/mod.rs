@@ -5,27 +5,32 @@
 //! that doesn't fit; both name where they came from.
 
 mod database_url;
+mod effective;
 mod flags;
 mod layer;
+mod reference;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use documented::DocumentedFields;
 use figment::Figment;
 use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
 pub use database_url::DatabaseUrl;
+pub use effective::Effective;
 pub use flags::Flags;
 use layer::Layer;
+pub use reference::{SettingReference, reference};
 
 /// The settings file that is read when none is named and this one exists.
 const USUAL_FILE: &str = "everfold.toml";
 
 /// Every setting of a host. Relative paths are relative to the working directory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFields)]
 pub struct Settings {
     /// Where the host keeps its private PostgreSQL cluster and compiled modules. Default `./everfold-data`.
     pub data_dir: PathBuf,
@@ -76,16 +81,36 @@ pub struct Settings {
     pub guest_decide_ms: NonZeroU64,
     /// How long a module may take to apply one batch of events, in milliseconds. Default 2,000.
     pub guest_apply_ms: NonZeroU64,
+    /// Faults of a module in a row, on one stream, that set the stream aside: further requests are answered
+    /// `module-quarantined` without calling the module. 0 is never. Default 5.
+    pub quarantine_after_faults: u32,
+    /// Faults of a module within a minute, on several streams of a tenant and in half of its calls, that trip the module's
+    /// breaker: the tenant's requests are answered `module-quarantined`. 0 is never. Default 20.
+    pub breaker_after_faults: u32,
+    /// How long a stream stays in quarantine, or a breaker tripped, until one request is let through as a probe, in
+    /// milliseconds. It doubles with each probe that fails, to ten minutes. Default 10,000.
+    pub quarantine_ms: NonZeroU64,
     /// Events of a stream between two snapshots, where the module doesn't say. Default 100.
     pub snapshot_interval: NonZeroU64,
     /// Whether a name and version of a module may come to stand for another component. Default `auto`: they may.
     pub modules_mode: ModulesMode,
+    /// Names of modules that are given a virtual WASI: no files, network, environment or arguments, and clocks and random
+    /// numbers that never change. A list in the file; elsewhere separated by commas. Default none: a module that imports
+    /// WASI is refused.
+    pub wasi_modules: Vec<String>,
     /// How often `modules_dir` is looked through in case its watcher missed a change, in milliseconds. Default 2,000.
     pub modules_poll_ms: NonZeroU64,
     /// How long the outcome of a command with an idempotency key is kept, in days. Default 7.
     pub receipts_retention_days: NonZeroU32,
     /// How long commands under way may take to finish when the host shuts down, in seconds. Default 20.
     pub shutdown_grace_seconds: u64,
+    /// Whether a refused file in `modules_dir` makes the host unready, so that a roll-out stops at it. Default false: what
+    /// served before serves on, and `/readyz` only tells of it.
+    pub ready_needs_all_modules: bool,
+    /// Where traces go: the base URL of a collector that takes OTLP over HTTP, such as `http://localhost:4318`. Default
+    /// none: no traces. The standard `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` and
+    /// `OTEL_SERVICE_NAME` are read too; this setting wins over the first two.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How log lines are written.
@@ -162,11 +187,17 @@ impl Default for Settings {
             guest_memory_limit_bytes: const { NonZeroUsize::new(64 << 20).unwrap() },
             guest_decide_ms: const { NonZeroU64::new(500).unwrap() },
             guest_apply_ms: const { NonZeroU64::new(2_000).unwrap() },
+            quarantine_after_faults: 5,
+            breaker_after_faults: 20,
+            quarantine_ms: const { NonZeroU64::new(10_000).unwrap() },
             snapshot_interval: const { NonZeroU64::new(100).unwrap() },
             modules_mode: ModulesMode::Auto,
+            wasi_modules: Vec::new(),
             modules_poll_ms: const { NonZeroU64::new(2_000).unwrap() },
             receipts_retention_days: const { NonZeroU32::new(7).unwrap() },
             shutdown_grace_seconds: 20,
+            ready_needs_all_modules: false,
+            otlp_endpoint: None,
         }
     }
 }
@@ -178,10 +209,7 @@ impl Settings {
     /// # Errors
     /// When a name is unknown, a value doesn't fit, or the named file isn't there. The message names the source.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
-        // Variables that aren't text can't be ours: all our names and values are.
-        let env =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::gather(flags, env, Path::new(USUAL_FILE))
+        Self::gather(flags, environment(), Path::new(USUAL_FILE))
     }
 
     fn gather(
@@ -189,6 +217,16 @@ impl Settings {
         env: impl Iterator<Item = (String, String)>,
         usual_file: &Path,
     ) -> Result<Self, ConfigError> {
+        let settings: Self = Self::layered(flags, env, usual_file)?.extract().map_err(invalid)?;
+        settings.check()
+    }
+
+    /// The layers upon each other, the strongest last.
+    fn layered(
+        flags: &Flags,
+        env: impl Iterator<Item = (String, String)>,
+        usual_file: &Path,
+    ) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         let defaults =
             figment::Provider::data(&figment).map_err(invalid)?.remove(&figment::Profile::Default).unwrap_or_default();
@@ -202,8 +240,7 @@ impl Settings {
             layer.check_names(&defaults)?;
             figment = figment.merge(layer.typed_like(&defaults));
         }
-        let settings: Self = figment.extract().map_err(invalid)?;
-        settings.check()
+        Ok(figment)
     }
 
     /// Settings that only make sense together.
@@ -221,6 +258,11 @@ impl Settings {
         }
         Ok(self)
     }
+}
+
+/// The process's variables. One that isn't text can't be ours: all our names and values are.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn invalid(error: figment::Error) -> ConfigError {
@@ -322,6 +364,14 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_separated_by_commas_where_there_are_no_lists() {
+        let names = |toml: &str, env: &[(&str, &str)], flags| gather(toml, env, flags).unwrap().wasi_modules;
+        assert_eq!(names("", &[("EVERFOLD_WASI_MODULES", "bank, stock")], Flags::default()), ["bank", "stock"]);
+        assert_eq!(names("wasi_modules = ['bank']", &[], Flags::default()), ["bank"]);
+        assert_eq!(names("wasi_modules = ['bank']", &[], set(&["wasi_modules="])), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_secret_is_in_no_message() {
         let env = [("DATABASE_URL", "postgres://me:s3cret@host/db?password=s3cret")];
         let settings = gather("", &env, Flags::default()).unwrap();
@@ -334,6 +384,27 @@ mod tests {
     fn a_named_file_must_be_there() {
         let flags = Flags { config: Some("/no/such.toml".into()), ..Flags::default() };
         assert!(message(gather("", &[], flags)).contains("/no/such.toml"));
+    }
+
+    #[test]
+    fn each_setting_knows_where_it_came_from() {
+        let env = [
+            ("EVERFOLD_SHARDS", "3"),
+            ("EVERFOLD_READY_NEEDS_ALL_MODULES", "true"),
+            ("DATABASE_URL", "postgres://me:s3cret@a/b"),
+        ];
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let all = Settings::effective_of(&set(&["residents=7"]), env, Path::new("/no/file")).unwrap();
+        let of = |key: &str| all.iter().find(|setting| setting.key == key).unwrap();
+        let expect = |key: &str, value: &str, origin: &str| {
+            assert_eq!((of(key).value.as_deref(), of(key).origin.as_str()), (Some(value), origin), "{key}");
+        };
+        expect("shards", "3", "the environment");
+        expect("ready_needs_all_modules", "true", "the environment");
+        expect("residents", "7", "the command line");
+        expect("listen", "127.0.0.1:7400", "default");
+        expect("database_url", "postgres://me:***@a/b", "the environment");
+        assert_eq!(of("pg_bin").value, None);
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl From<RequestError> for Problem {
                 Self::new(Code::IdempotencyKeyReused, "repeat a request unchanged, or send another one with a new key")
             }
             RequestError::Module(fault) => fault.into(),
+            RequestError::Held(held) => Self::of_held(&held),
             RequestError::UnfoldableEvent { event_type, schema_version, version, module, reason } => Self::new(
                 Code::UnfoldableEvent,
                 format!(
@@ -100,13 +101,18 @@ impl Problem {
 
 impl From<ModuleFault> for Problem {
     fn from(fault: ModuleFault) -> Self {
-        let (code, detail) = match fault {
-            ModuleFault::Trapped(message) => (Code::ModuleTrapped, message),
-            ModuleFault::Deadline => (Code::ModuleDeadline, "the module's time for one command ran out".to_owned()),
-            ModuleFault::Memory(message) => (Code::ModuleMemory, message),
-            ModuleFault::AnswerInvalid(message) => (Code::ModuleAnswerInvalid, message),
-        };
+        let (code, detail) = told(&fault);
         Self::new(code, detail)
+    }
+}
+
+/// A module's fault, as its code and what is told of it.
+pub(super) fn told(fault: &ModuleFault) -> (Code, String) {
+    match fault {
+        ModuleFault::Trapped(message) => (Code::ModuleTrapped, message.clone()),
+        ModuleFault::Deadline => (Code::ModuleDeadline, "the module's time for one command ran out".to_owned()),
+        ModuleFault::Memory(message) => (Code::ModuleMemory, message.clone()),
+        ModuleFault::AnswerInvalid(message) => (Code::ModuleAnswerInvalid, message.clone()),
     }
 }
 
@@ -258,6 +264,7 @@ mod tests {
             (RequestError::Internal("secret".into()), 500, "internal"),
         ];
         for (error, status, code) in cases {
+            assert_eq!(error.code(), code, "metrics count it as what it is answered as");
             assert_eq!(Problem::from(error).summary(), (status, code));
         }
     }

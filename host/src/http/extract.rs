@@ -126,6 +126,17 @@ impl<S: Send + Sync> FromRequestParts<S> for CommandName {
     }
 }
 
+/// The module that the path names.
+pub(super) struct ModuleName(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for ModuleName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(segment(&segments(parts, state).await?, "name").to_owned()))
+    }
+}
+
 /// The path's parameters, percent-decoded. A stray `%` is refused instead of taken for itself: it is a client that
 /// forgot to encode, and would address another stream than it means.
 async fn segments<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Problem> {

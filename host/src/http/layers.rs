@@ -7,15 +7,15 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{self, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use super::HttpOptions;
 use super::bodies::{self, Bodies};
 use super::problem::{Code, Problem};
+use super::{HttpOptions, metrics};
 
 /// The routes with everything that lies around them.
 pub(super) fn around<S: Clone + Send + Sync + 'static>(routes: Router<S>, options: &HttpOptions) -> Router<S> {
@@ -27,6 +27,7 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(routes: Router<S>, option
         .layer(from_fn_with_state(Bodies::new(options), bodies::within))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(trace)
+        .layer(middleware::from_fn(metrics::count))
 }
 
 async fn unknown_path(uri: Uri) -> Problem {

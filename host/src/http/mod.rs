@@ -18,9 +18,11 @@ mod layers;
 pub mod limits;
 mod lines;
 pub mod links;
+mod metrics;
 mod modules;
 mod options;
 pub mod problem;
+mod quarantine;
 mod query;
 mod serve;
 pub mod snapshots;
@@ -47,6 +49,7 @@ use crate::modules::Modules;
 use crate::pipeline::Pipeline;
 use crate::store::{Store, StoreError};
 
+pub(crate) use self::metrics::METRICS;
 pub use self::options::HttpOptions;
 pub use self::serve::serve;
 
@@ -61,6 +64,8 @@ pub struct Api {
     pub store: Store,
     /// The modules directory.
     pub modules: Modules,
+    /// Writes what the host measures as Prometheus reads it.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Limits and times.
     pub options: Arc<HttpOptions>,
 }
@@ -97,8 +102,12 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(snapshots::list, snapshots::drop_of_stream))
         .routes(routes!(snapshots::drop_of_type))
         .routes(routes!(snapshots::drop_of_tenant))
+        .routes(routes!(quarantine::reset_module))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::release))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::scrape))
 }
 
 /// A read of the store, given up when the caller no longer waits.

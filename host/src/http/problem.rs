@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::model::{ExpectedVersion, Rejection};
@@ -52,6 +53,8 @@ pub enum Code {
     ModuleMemory,
     /// The module answered what the contract doesn't allow. Nothing was executed.
     ModuleAnswerInvalid,
+    /// The module failed so often that it isn't called for now: `since` says since when. Nothing was executed.
+    ModuleQuarantined,
     /// The stream's history holds an event that the active module can't fold. Nothing was executed.
     UnfoldableEvent,
     /// A fault of the host, described in its log.
@@ -82,6 +85,7 @@ impl Code {
         Self::ModuleDeadline,
         Self::ModuleMemory,
         Self::ModuleAnswerInvalid,
+        Self::ModuleQuarantined,
         Self::UnfoldableEvent,
         Self::Internal,
     ];
@@ -121,6 +125,11 @@ impl Code {
             Self::ModuleAnswerInvalid => {
                 ("module-answer-invalid", S::INTERNAL_SERVER_ERROR, "The module's answer breaks the contract")
             }
+            Self::ModuleQuarantined => (
+                "module-quarantined",
+                S::INTERNAL_SERVER_ERROR,
+                "The module failed too often and is not called for now",
+            ),
             Self::UnfoldableEvent => {
                 ("unfoldable-event", S::INTERNAL_SERVER_ERROR, "The active module can not fold an event of the stream")
             }
@@ -145,8 +154,13 @@ impl Code {
         [self.row().1].into_iter().chain(standard).collect()
     }
 
+    /// Whether the answer says when to come back.
+    pub(super) const fn says_when(self) -> bool {
+        self.passes_soon() || matches!(self, Self::ModuleQuarantined)
+    }
+
     /// Whether the same request may well succeed a moment later.
-    pub(super) const fn passes_soon(self) -> bool {
+    const fn passes_soon(self) -> bool {
         matches!(self, Self::Overloaded | Self::DatabaseUnavailable | Self::NotReady)
     }
 }
@@ -204,6 +218,10 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub limit: Option<usize>,
+    /// Since when the module isn't called.
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    #[schema(nullable = false)]
+    pub since: Option<OffsetDateTime>,
     /// The readiness check that fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -234,6 +252,7 @@ impl From<ExpectedVersion> for Expected {
 pub(super) struct Problem {
     code: Code,
     status: StatusCode,
+    retry_after: Option<u64>,
     body: Box<ProblemBody>,
 }
 
@@ -256,9 +275,17 @@ impl Problem {
             rejection: None,
             replayed: None,
             limit: None,
+            since: None,
             check: None,
         };
-        Self { code, status, body: Box::new(body) }
+        let retry_after = code.passes_soon().then_some(1);
+        Self { code, status, retry_after, body: Box::new(body) }
+    }
+
+    /// Says after how many seconds the same request may go well.
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// A request that can't be understood.
@@ -305,8 +332,8 @@ impl IntoResponse for Problem {
             Ok(json) => *response.body_mut() = json.into(),
             Err(error) => tracing::error!(%error, code = self.code.as_str(), "a problem has no JSON form"),
         }
-        if self.code.passes_soon() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -14,8 +14,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::HttpOptions;
 use super::turn_away::TurnAway;
+use super::{HttpOptions, metrics};
+use crate::model::metric::Held;
 
 /// Serves until `shutdown` is cancelled; then accepts nothing more, lets requests in flight come to their end, and
 /// cuts off what still runs after `shutdown_grace`.
@@ -47,11 +48,11 @@ pub async fn serve(listener: TcpListener, router: Router, options: &HttpOptions,
             continue;
         };
         let service = TowerToHyperService::new(router.clone());
-        let served = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        let open = Held::new(&metrics::CONNECTIONS);
         connections.spawn(async move {
-            let ended = served.await;
-            drop(place);
-            ended
+            let _held = (open, place);
+            connection.await
         });
     }
     drop(listener);

@@ -8,6 +8,7 @@ mod direction;
 mod event;
 mod expected;
 mod json;
+pub(crate) mod metric;
 mod names;
 mod snapshot;
 
@@ -22,6 +23,8 @@ pub use direction::Direction;
 pub use event::{EventRef, NewEvent, RecordedEvent};
 pub use expected::{ExpectedVersion, ExpectedVersionError};
 pub use json::{Json, JsonError};
+pub(crate) use metric::metric_table;
+pub use metric::{Metric, MetricKind};
 pub use names::{AggregateType, IdempotencyKey, NameError, StreamId, StreamKey, Tenant};
 pub use snapshot::{EveryN, Snapshot, SnapshotStrategy};
 

@@ -8,6 +8,7 @@
 mod directory;
 mod file;
 mod handle;
+mod metrics;
 mod registry;
 mod report;
 mod selection;
@@ -15,6 +16,7 @@ mod status;
 mod watcher;
 
 pub use handle::{Modules, ModulesError, ModulesOptions, UpdateMode};
+pub(crate) use metrics::METRICS;
 pub use registry::ModuleRegistry;
 pub use status::{ModuleState, ModuleStatus};
 pub use watcher::ModulesWatcher;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::metrics;
 use super::status::{ModuleState, ModuleStatus};
 use crate::runtime::Generation;
 
@@ -12,6 +13,7 @@ pub(super) fn swap(before: &Generation, now: &Generation) {
         let (name, version, digest) = (&descriptor.name, &descriptor.version, module.digest());
         tracing::info!(name, version, %digest, generation = now.id(), "module is active");
     }
+    measure(before, now);
     for module in before.modules().iter().filter(|module| !now.holds(module.digest())) {
         let descriptor = module.descriptor();
         let (name, version, digest) = (&descriptor.name, &descriptor.version, module.digest());
@@ -25,11 +27,39 @@ pub(super) fn swap(before: &Generation, now: &Generation) {
     }
 }
 
+fn measure(before: &Generation, now: &Generation) {
+    metrics::SWAPS.increment(1);
+    for (generation, value) in [(before, 0.0), (now, 1.0)] {
+        for module in generation.modules() {
+            let descriptor = module.descriptor();
+            metrics::ACTIVE.gauge([descriptor.name.clone(), descriptor.version.clone()]).set(value);
+        }
+    }
+}
+
+/// How many files there are of each state.
+pub(super) fn files(status: &[ModuleStatus]) {
+    for name in ["active", "superseded", "refused", "pending"] {
+        let count = status.iter().filter(|file| state_name(&file.state) == name).count();
+        metrics::FILES.gauge([name]).set(count as f64);
+    }
+}
+
+fn state_name(state: &ModuleState) -> &'static str {
+    match state {
+        ModuleState::Active => "active",
+        ModuleState::Superseded => "superseded",
+        ModuleState::Refused { .. } => "refused",
+        ModuleState::Pending { .. } => "pending",
+    }
+}
+
 /// Something became of a file.
 pub(super) fn status(status: &ModuleStatus) {
     let file = &status.file;
     match &status.state {
         ModuleState::Refused { reason } => {
+            metrics::REFUSALS.increment(1);
             tracing::warn!(file, reason, "module file is refused; what served before serves on");
         }
         ModuleState::Pending { reason } => tracing::debug!(file, reason, "module file waits"),

@@ -15,9 +15,9 @@ use super::directory::{self, Seen};
 use super::file::{File, Verdict};
 use super::handle::{Modules, ModulesOptions, UpdateMode};
 use super::registry::ModuleRegistry;
-use super::report;
 use super::selection::{Candidate, Selection, select};
 use super::status::{ModuleState, ModuleStatus};
+use super::{metrics, report};
 use crate::model::Digest;
 use crate::runtime::{ActiveModules, Engine, LoadError, Module};
 
@@ -136,7 +136,12 @@ impl ModulesWatcher {
             };
             Ok(match known.get(&Engine::digest(&wasm)) {
                 Some(module) => Ok(Arc::clone(module)),
-                None => engine.load(&wasm),
+                None => {
+                    let begun = Instant::now();
+                    let loaded = engine.load(&wasm);
+                    metrics::LOAD_SECONDS.record(begun.elapsed());
+                    loaded
+                }
             })
         };
         spawn_blocking(load).await.map_err(io::Error::other)?
@@ -198,6 +203,7 @@ impl ModulesWatcher {
                 report::status(file);
             }
         }
+        report::files(&status);
         self.handle.set_status(status);
     }
 }

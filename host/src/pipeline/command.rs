@@ -1,10 +1,13 @@
 //! One command: checked, decided on the folded state, applied, appended, answered when that is committed.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::fold::{Kept, milliseconds, state_version};
+use super::metrics::{self, STAGES};
+use super::quarantine::Verdict;
 use super::shard::Shard;
 use super::{ModuleFault, RequestError, fingerprint};
 use crate::model::{
@@ -21,8 +24,8 @@ use crate::store::{AppendError, Submission, Ticket};
 /// in memory overtakes one that must fold first, time after time while it is busy with it: tens of attempts do happen.
 const CONFLICTS: usize = 500;
 
-/// Decisions that other guests of the instance may spoil before the caller is told to come back.
-const SPOILT: usize = 4;
+/// Calls that other guests of the instance may spoil before the caller is told to come back.
+pub(super) const SPOILT: usize = 4;
 
 /// A decision that was applied to the aggregate: what is to be appended.
 struct Applied {
@@ -71,11 +74,15 @@ impl Shard {
         for _ in 0..CONFLICTS {
             let module = self.module_of(&command.stream.aggregate_type)?;
             check(&module, command)?;
-            let (kept, decided) = self.decide(command, &module, ticket).await?;
+            let pass = self.quarantine.admit(&command.stream, &module)?;
+            let decided = self.decide(command, &module, ticket).await;
+            pass.settle(&verdict(&decided));
+            let (kept, decided) = decided?;
             if let Some(executed) = self.append(command, receipt, kept, decided, ticket).await? {
                 return Ok(executed);
             }
             // Another host went on in between: fold what it wrote, and decide again.
+            metrics::CONFLICTS.increment(1);
             if !ticket.take_back() {
                 return Err(RequestError::OutcomeUnknown);
             }
@@ -99,10 +106,16 @@ impl Shard {
                     if let Some(unfit) = other {
                         self.release(unfit);
                     }
-                    self.fold(&command.stream, module, placement, None, ticket).await?
+                    let begun = Instant::now();
+                    let folded = self.fold(&command.stream, module, placement, None, ticket).await;
+                    STAGES.fold.record(begun.elapsed());
+                    folded?
                 }
             };
-            match self.decide_on(command, &kept) {
+            let begun = Instant::now();
+            let decided = self.decide_on(command, &kept);
+            STAGES.decide.record(begun.elapsed());
+            match decided {
                 Ok(decided) => return Ok((kept, decided)),
                 Err(Undecided::Refused(error)) => {
                     self.keep(&command.stream, kept);
@@ -113,13 +126,7 @@ impl Shard {
                     return Err(error);
                 }
                 Err(Undecided::By(fault)) => {
-                    self.release(kept);
-                    match fault {
-                        GuestFault::Gone => {}
-                        GuestFault::AnswerInvalid(_) | GuestFault::NoCapacity(_) => return Err(fault.into()),
-                        fault if placement == Placement::Alone => return Err(fault.into()),
-                        _ => placement = Placement::Alone,
-                    }
+                    placement = again(fault, self.release(kept))?;
                 }
             }
         }
@@ -146,7 +153,10 @@ impl Shard {
             }
             Ok(Decision::Events(decided)) => decided,
             Err(DecideError::Fault(fault)) => return Err(fault.into()),
-            Err(DecideError::UnknownCommand) => return Err(Undecided::Refused(unknown_command(&kept.module, command))),
+            Err(DecideError::UnknownCommand) => {
+                let what = format!("it declares command {:?}, and doesn't know it", command.name);
+                return Err(Undecided::Refused(ModuleFault::AnswerInvalid(what).into()));
+            }
             Err(DecideError::Invalid { message, pointer }) => {
                 return Err(Undecided::Refused(RequestError::Invalid { message, pointer }));
             }
@@ -224,7 +234,9 @@ impl Shard {
             events,
             rejection: rejection.clone(),
         };
+        let begun = Instant::now();
         let outcome = self.submit(append, ticket).await;
+        STAGES.append.record(begun.elapsed());
         if !matches!(outcome, Ok(AppendOutcome::Appended { .. } | AppendOutcome::Confirmed { .. })) {
             // Events that were applied are not in the log, or the log isn't where the aggregate is.
             self.release(kept);
@@ -300,8 +312,34 @@ pub(super) fn is_decided_before_append(error: &RequestError) -> bool {
             | RequestError::UnknownCommand { .. }
             | RequestError::Invalid { .. }
             | RequestError::Module(_)
+            | RequestError::Held(_)
             | RequestError::UnfoldableEvent { .. }
     )
+}
+
+/// Where a call that failed in one place is tried again, unless it is the guest's last word: what it does in an instance of
+/// its own, or a bad answer, which costs nobody else anything.
+pub(super) fn again(fault: GuestFault, placement: Placement) -> Result<Placement, RequestError> {
+    match fault {
+        GuestFault::Gone => Ok(placement),
+        GuestFault::AnswerInvalid(_) | GuestFault::NoCapacity(_) => Err(fault.into()),
+        fault if placement == Placement::Alone => Err(fault.into()),
+        _ => {
+            metrics::RETRIES.increment(1);
+            Ok(Placement::Alone)
+        }
+    }
+}
+
+/// What a call's outcome says of the guest. A bad answer is no reason to stop asking: it's the command's, and cheap.
+pub(super) fn verdict<T>(outcome: &Result<T, RequestError>) -> Verdict {
+    match outcome {
+        Ok(_) | Err(RequestError::Invalid { .. }) => Verdict::Well,
+        Err(RequestError::Module(fault)) if !matches!(fault, ModuleFault::AnswerInvalid(_)) => {
+            Verdict::Failed(fault.clone())
+        }
+        Err(_) => Verdict::Nothing,
+    }
 }
 
 fn check(module: &Module, command: &Command) -> Result<(), RequestError> {

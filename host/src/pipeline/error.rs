@@ -1,5 +1,6 @@
 //! Why a request has no outcome, cut by what its caller can do.
 
+use super::Held;
 use crate::model::{AggregateType, ExpectedVersion, StreamKey};
 use crate::runtime::GuestFault;
 use crate::store::{AppendError, StoreError};
@@ -84,6 +85,9 @@ pub enum RequestError {
     /// The module failed.
     #[error(transparent)]
     Module(#[from] ModuleFault),
+    /// The module failed before, so often that it isn't called for now.
+    #[error("the module {} isn't called for now: it failed too often", .0.module)]
+    Held(Box<Held>),
     /// History holds an event that the active module can't take.
     #[error(
         "event {version} of the stream, {event_type} in schema version {schema_version}, can't be folded by {module}: {reason}"
@@ -103,6 +107,34 @@ pub enum RequestError {
     /// A fault of the host or of the database's set-up.
     #[error("{0}")]
     Internal(String),
+}
+
+impl RequestError {
+    /// The stable code of the problem that it is answered as.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownAggregate { .. } => "unknown-aggregate",
+            Self::UnknownCommand { .. } => "unknown-command",
+            Self::StreamNotFound { .. } => "stream-not-found",
+            Self::VersionNotFound { .. } => "not-found",
+            Self::Invalid { .. } => "invalid",
+            Self::TooLarge { .. } => "too-large",
+            Self::Conflict { .. } => "version-conflict",
+            Self::KeyReused => "idempotency-key-reused",
+            Self::Overloaded => "overloaded",
+            Self::Deadline => "deadline",
+            Self::Unavailable => "database-unavailable",
+            Self::OutcomeUnknown => "outcome-unknown",
+            Self::Module(ModuleFault::Trapped(_)) => "module-trapped",
+            Self::Module(ModuleFault::Deadline) => "module-deadline",
+            Self::Module(ModuleFault::Memory(_)) => "module-memory",
+            Self::Module(ModuleFault::AnswerInvalid(_)) => "module-answer-invalid",
+            Self::Held(_) => "module-quarantined",
+            Self::UnfoldableEvent { .. } => "unfoldable-event",
+            Self::Internal(_) => "internal",
+        }
+    }
 }
 
 /// How the module failed a request, when it had been tried again in a fresh instance.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::RequestError;
+use super::metrics::{self, SNAPSHOT};
 use super::shard::Shard;
+use super::{ModuleFault, RequestError};
 use crate::model::{AggregateType, Head, NO_STREAM, StreamKey};
 use crate::runtime::{
     ApplyError, FoldEvent, FoldMode, GuestFault, Module, Placement, RefusedEvent, Resident, RestoreError,
@@ -75,6 +76,7 @@ impl Shard {
         ticket: &Ticket,
     ) -> Result<Kept, RequestError> {
         let mut placement = placement;
+        metrics::FOLDS.increment(1);
         for _ in 0..ATTEMPTS {
             match self.fold_once(stream, module, placement, up_to, ticket).await {
                 Ok(kept) => return Ok(kept),
@@ -148,18 +150,17 @@ impl Shard {
             &snapshot.state,
         );
         match restored {
-            Ok(resident) => Ok(Some(Kept {
-                resident,
-                placement,
-                module: module.clone(),
-                head: Some(Head { version: snapshot.version, event_id: snapshot.event_id }),
-                snapshot: Some(snapshot.version),
-            })),
+            Ok(resident) => {
+                SNAPSHOT.restored.increment(1);
+                let head = Some(Head { version: snapshot.version, event_id: snapshot.event_id });
+                Ok(Some(Kept { resident, placement, module: module.clone(), head, snapshot: Some(snapshot.version) }))
+            }
             // Alone it wasn't another stream's fault: the snapshot is what the module fails on.
             Err(RestoreError::Fault(fault)) if placement == Placement::Shared || is_of_host(&fault) => {
                 Err(fault.into())
             }
             Err(unusable) => {
+                SNAPSHOT.unusable.increment(1);
                 tracing::warn!(%stream, reason = %unusable, "a snapshot can't be used: the events are folded instead");
                 Ok(None)
             }
@@ -172,6 +173,7 @@ impl Shard {
             ApplyError::Fault(fault) => fault.into(),
             ApplyError::Refused(refused) => Spoilt::For(unfoldable(&kept.module, &folded, &refused)),
         })?;
+        metrics::FOLDED_EVENTS.increment(events.len() as u64);
         if let Some(last) = events.last() {
             kept.head = Some(Head { version: last.version, event_id: last.event_id });
         }
@@ -240,6 +242,9 @@ pub(super) fn unfoldable(module: &Module, events: &[FoldEvent<'_>], refused: &Re
             module,
             reason: refused.reason.to_string(),
         },
-        None => RequestError::Internal(format!("{module} refused event {} of {}", refused.index, events.len())),
+        None => {
+            let (place, count) = (refused.index, events.len());
+            ModuleFault::AnswerInvalid(format!("it refused event {place}, counted from 0, of {count}")).into()
+        }
     }
 }

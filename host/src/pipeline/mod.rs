@@ -7,6 +7,8 @@ mod command;
 mod error;
 mod fingerprint;
 mod fold;
+mod metrics;
+mod quarantine;
 mod raw;
 mod receipts;
 mod request;
@@ -18,6 +20,10 @@ mod state;
 mod upcast;
 
 pub use error::{ModuleFault, RequestError};
+pub(crate) use metrics::METRICS;
+pub use quarantine::{
+    BreakerState, Held, HeldBy, ModuleHealth, QuarantineOptions, QuarantineReport, QuarantinedStream,
+};
 pub use request::{RawAppend, RawEvent, StateQuery, StateView};
 pub use route::{Pipeline, PipelineOptions, PipelineTasks};
 pub use served::ServedAggregate;

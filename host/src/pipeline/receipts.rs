@@ -1,6 +1,7 @@
 //! Answers from receipts: the outcome of an earlier request with the same key.
 
 use super::RequestError;
+use super::metrics::REPLAYS;
 use super::shard::Shard;
 use crate::model::{Executed, IdempotencyKey, Outcome, ReceiptRequest, StoredOutcome, StreamKey};
 use crate::store::Ticket;
@@ -31,6 +32,7 @@ impl Shard {
             StoredOutcome::Nothing { version } => Outcome::Nothing { version },
             StoredOutcome::Rejected { rejection, version } => Outcome::Rejected { rejection, version },
         };
+        REPLAYS.increment(1);
         Ok(Executed { outcome, replayed: true })
     }
 

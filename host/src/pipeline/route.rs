@@ -5,15 +5,19 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::metrics::Gauge;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::metrics::{self, CommandCounters, outcome_of};
+use super::quarantine::Quarantine;
 use super::request::{Reply, Work};
 use super::shard::{Job, Shard};
 use super::snapshots::SnapshotKeeper;
-use super::{RawAppend, RequestError, StateQuery, StateView};
-use crate::model::{Command, Executed, Json, SnapshotStrategy};
+use super::{QuarantineOptions, QuarantineReport, RawAppend, RequestError, StateQuery, StateView};
+use crate::model::metric::Held;
+use crate::model::{Command, Executed, Json, SnapshotStrategy, StreamKey, Tenant};
 use crate::runtime::{ActiveModules, Engine};
 use crate::store::{Store, Ticket, Writer};
 
@@ -35,6 +39,8 @@ pub struct PipelineOptions {
     pub max_payload_bytes: usize,
     /// When a stream's state is kept.
     pub snapshots: Arc<dyn SnapshotStrategy>,
+    /// When guests that fail are no longer called.
+    pub quarantine: QuarantineOptions,
 }
 
 /// Carries out requests. A cheap handle; when the last one is dropped, the shards finish what they have and end.
@@ -42,12 +48,20 @@ pub struct PipelineOptions {
 pub struct Pipeline(Arc<Inner>);
 
 struct Inner {
-    shards: Vec<mpsc::UnboundedSender<Job>>,
+    shards: Vec<ShardQueue>,
     permits: Arc<Semaphore>,
     writer: Writer,
     modules: ActiveModules,
+    quarantine: Quarantine,
+    commands: CommandCounters,
     max_events: usize,
     max_payload_bytes: usize,
+}
+
+/// The way to a shard, and the number of requests that it has.
+struct ShardQueue {
+    jobs: mpsc::UnboundedSender<Job>,
+    requests: Gauge,
 }
 
 /// What runs behind a pipeline.
@@ -85,15 +99,15 @@ impl Pipeline {
         modules: &ActiveModules,
     ) -> std::io::Result<(Self, PipelineTasks)> {
         let (keeper, keeper_task) = SnapshotKeeper::start(store.clone());
-        let residents = options.residents.get().div_ceil(options.shards.get());
-        let residents = NonZeroUsize::new(residents).unwrap_or(NonZeroUsize::MIN);
+        let quarantine = Quarantine::new(options.quarantine);
         let (mut senders, mut threads) = (Vec::new(), Vec::new());
         for number in 0..options.shards.get() {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let shard = Shard::parts(store, writer, engine, modules, &keeper, options, residents);
+            let shard = Shard::parts(store, writer, engine, modules, &keeper, &quarantine, options);
             let thread = std::thread::Builder::new().name(format!("everfold-shard-{number}"));
             threads.push(thread.spawn(move || shard.run(receiver))?);
-            senders.push(sender);
+            let requests = metrics::SHARD_REQUESTS.gauge([number.to_string()]);
+            senders.push(ShardQueue { jobs: sender, requests });
         }
         let permits = Arc::new(Semaphore::new(options.queue));
         let inner = Inner {
@@ -101,6 +115,8 @@ impl Pipeline {
             permits,
             writer: writer.clone(),
             modules: modules.clone(),
+            quarantine,
+            commands: CommandCounters::default(),
             max_events: options.max_events,
             max_payload_bytes: options.max_payload_bytes,
         };
@@ -112,8 +128,15 @@ impl Pipeline {
     /// # Errors
     /// [`RequestError`]: surely not executed, unless it says that this is unknown.
     pub async fn execute(&self, command: Command, deadline: Instant) -> Result<Executed, RequestError> {
-        self.check_size(&command.payload)?;
-        self.ask(deadline, |reply| Work::Command(Box::new(command), reply)).await
+        let begun = std::time::Instant::now();
+        let aggregate_type = command.stream.aggregate_type.clone();
+        let answer = match self.check_size(&command.payload) {
+            Ok(()) => self.ask(deadline, |reply| Work::Command(Box::new(command), reply)).await,
+            Err(error) => Err(error),
+        };
+        let declared = self.0.modules.current().module_of(&aggregate_type).is_some();
+        self.0.commands.count(&aggregate_type, declared, &answer, begun);
+        answer
     }
 
     /// Appends events as they are.
@@ -121,6 +144,12 @@ impl Pipeline {
     /// # Errors
     /// [`RequestError`]: surely not executed, unless it says that this is unknown.
     pub async fn append(&self, append: RawAppend, deadline: Instant) -> Result<Executed, RequestError> {
+        let answer = self.append_checked(append, deadline).await;
+        metrics::RAW_APPENDS.counter([outcome_of(&answer)]).increment(1);
+        answer
+    }
+
+    async fn append_checked(&self, append: RawAppend, deadline: Instant) -> Result<Executed, RequestError> {
         if append.events.len() > self.0.max_events {
             let message =
                 format!("{} events are too many: at most {} in one append", append.events.len(), self.0.max_events);
@@ -138,7 +167,30 @@ impl Pipeline {
     /// # Errors
     /// [`RequestError`]; a read changes nothing.
     pub async fn state(&self, query: StateQuery, deadline: Instant) -> Result<StateView, RequestError> {
-        self.ask(deadline, |reply| Work::State(Box::new(query), reply)).await
+        let answer = self.ask(deadline, |reply| Work::State(Box::new(query), reply)).await;
+        metrics::STATE_READS.counter([answer.as_ref().map_or_else(RequestError::code, |_| "ok")]).increment(1);
+        answer
+    }
+
+    /// What there is to tell a tenant of its streams in quarantine and of the modules' breakers, on this host.
+    #[must_use]
+    pub fn quarantine(&self, tenant: &Tenant) -> QuarantineReport {
+        self.0.quarantine.report(tenant, &self.0.modules.current())
+    }
+
+    /// Takes a stream out of quarantine; false where it wasn't in.
+    #[must_use]
+    pub fn release(&self, stream: &StreamKey) -> bool {
+        self.0.quarantine.release(stream)
+    }
+
+    /// Closes the breaker of an active module, and takes the tenant's streams that it failed on out of quarantine: how
+    /// many, or none where no active module has the name.
+    #[must_use]
+    pub fn reset_module(&self, tenant: &Tenant, name: &str) -> Option<usize> {
+        let generation = self.0.modules.current();
+        let module = generation.modules().iter().find(|module| module.descriptor().name == name)?;
+        Some(self.0.quarantine.reset(tenant, module))
     }
 
     fn check_size(&self, payload: &Json) -> Result<(), RequestError> {
@@ -159,7 +211,9 @@ impl Pipeline {
         let (reply, answer) = oneshot::channel();
         let work = work(reply);
         let shard = self.shard_of(&work);
-        if shard.send(Job { work, ticket: ticket.clone(), _permit: permit }).is_err() {
+        let places = [Held::new(&metrics::REQUESTS), Held::new(&shard.requests)];
+        let queued_at = std::time::Instant::now();
+        if shard.jobs.send(Job { work, ticket: ticket.clone(), queued_at, _permit: permit, _places: places }).is_err() {
             return Err(RequestError::Internal("the shard has ended".to_owned()));
         }
         match timeout_at(deadline, answer).await {
@@ -180,7 +234,7 @@ impl Pipeline {
     }
 
     /// A stream's requests meet on one shard. Events to upcast go by tenant and type, so that few instances do it.
-    fn shard_of(&self, work: &Work) -> &mpsc::UnboundedSender<Job> {
+    fn shard_of(&self, work: &Work) -> &ShardQueue {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let hash = match work {
             Work::Upcast(request, _) => hasher.hash_one((&request.tenant, &request.aggregate_type)),

@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lru::LruCache;
 use tokio::runtime::Handle;
@@ -17,10 +18,13 @@ use tokio::task::LocalSet;
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
 
+use super::metrics::{self, STAGES};
+use super::quarantine::Quarantine;
 use super::request::Work;
 use super::route::PipelineOptions;
 use super::snapshots::SnapshotKeeper;
 use super::{RequestError, fold::Kept};
+use crate::model::metric::Held;
 use crate::model::{AggregateType, SnapshotStrategy, StreamKey};
 use crate::runtime::{ActiveModules, Engine, Instances, Module, Placement};
 use crate::store::{Store, StoreError, Ticket, Writer};
@@ -29,7 +33,9 @@ use crate::store::{Store, StoreError, Ticket, Writer};
 pub(super) struct Job {
     pub(super) work: Work,
     pub(super) ticket: Arc<Ticket>,
+    pub(super) queued_at: Instant,
     pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _places: [Held; 2],
 }
 
 /// What a shard works with. Made where the runtime that does the reads is, moved to the shard's thread.
@@ -38,6 +44,7 @@ pub(super) struct Shard {
     pub(super) writer: Writer,
     pub(super) snapshots: SnapshotKeeper,
     pub(super) strategy: Arc<dyn SnapshotStrategy>,
+    pub(super) quarantine: Quarantine,
     modules: ActiveModules,
     reads: Handle,
     instances: RefCell<Instances>,
@@ -53,18 +60,20 @@ impl Shard {
         engine: &Engine,
         modules: &ActiveModules,
         snapshots: &SnapshotKeeper,
+        quarantine: &Quarantine,
         options: &PipelineOptions,
-        residents: NonZeroUsize,
     ) -> Self {
+        let residents = options.residents.get().div_ceil(options.shards.get());
         Self {
             store: store.clone(),
             writer: writer.clone(),
             snapshots: snapshots.clone(),
             strategy: options.snapshots.clone(),
+            quarantine: quarantine.clone(),
             modules: modules.clone(),
             reads: Handle::current(),
             instances: RefCell::new(Instances::new(engine.clone())),
-            kept: RefCell::new(LruCache::new(residents)),
+            kept: RefCell::new(LruCache::new(NonZeroUsize::new(residents).unwrap_or(NonZeroUsize::MIN))),
             waiting: RefCell::default(),
             generation: Cell::new(0),
         }
@@ -110,6 +119,7 @@ impl Shard {
         // A caller that is gone misses nothing: what was committed is in the log.
         match job.work {
             Work::Command(command, reply) => {
+                STAGES.queue.record(job.queued_at.elapsed());
                 let _ = reply.send(in_time(ticket, self.command(&command, ticket)).await);
             }
             Work::Append(append, reply) => {
@@ -131,23 +141,30 @@ impl Shard {
 
     /// Takes a stream's aggregate, if it is kept.
     pub(super) fn take(&self, stream: &StreamKey) -> Option<Kept> {
-        self.kept.borrow_mut().pop(stream)
+        let kept = self.kept.borrow_mut().pop(stream)?;
+        metrics::RESIDENTS.decrement(1.0);
+        Some(kept)
     }
 
     /// Keeps a stream's aggregate for its next request; the least recently used one goes. One that has an instance of
     /// its own goes at once.
     pub(super) fn keep(&self, stream: &StreamKey, kept: Kept) {
         if kept.placement == Placement::Alone {
-            return self.release(kept);
+            self.release(kept);
+            return;
         }
+        metrics::RESIDENTS.increment(1.0);
         if let Some((_, evicted)) = self.kept.borrow_mut().push(stream.clone(), kept) {
+            metrics::RESIDENTS.decrement(1.0);
+            metrics::EVICTIONS.increment(1);
             self.release(evicted);
         }
     }
 
-    /// Frees an aggregate.
-    pub(super) fn release(&self, kept: Kept) {
+    /// Frees an aggregate; answers where it lived.
+    pub(super) fn release(&self, kept: Kept) -> Placement {
         self.instances().release(kept.resident);
+        kept.placement
     }
 
     /// The active module of an aggregate type, as of this moment.
@@ -156,6 +173,7 @@ impl Shard {
         if self.generation.replace(generation.id()) != generation.id() {
             // Instances of modules that are gone would only hold memory.
             self.instances().retain_modules(|digest| generation.holds(digest));
+            self.quarantine.retain_modules(|digest| generation.holds(digest));
         }
         generation.module_of(aggregate_type).cloned().ok_or_else(|| {
             let mut known: Vec<String> = generation

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::metrics::SNAPSHOT;
 use crate::model::{Digest, Snapshot, StreamKey};
 use crate::store::Store;
 
@@ -19,9 +20,13 @@ impl SnapshotKeeper {
         let (sender, mut receiver) = mpsc::channel::<(StreamKey, Digest, Snapshot)>(WAITING);
         let task = tokio::spawn(async move {
             while let Some((stream, digest, snapshot)) = receiver.recv().await {
-                if let Err(error) = store.save_snapshot(&stream, &digest, &snapshot).await {
-                    // Nothing depends on it: the next one is due soon.
-                    tracing::warn!(%stream, %error, "a snapshot wasn't kept");
+                match store.save_snapshot(&stream, &digest, &snapshot).await {
+                    Ok(()) => SNAPSHOT.written.increment(1),
+                    Err(error) => {
+                        SNAPSHOT.failed.increment(1);
+                        // Nothing depends on it: the next one is due soon.
+                        tracing::warn!(%stream, %error, "a snapshot wasn't kept");
+                    }
                 }
             }
         });
@@ -30,6 +35,10 @@ impl SnapshotKeeper {
 
     /// Takes a snapshot whose version is committed: true where it will be written.
     pub(super) fn keep(&self, stream: &StreamKey, digest: Digest, snapshot: Snapshot) -> bool {
-        self.0.try_send((stream.clone(), digest, snapshot)).is_ok()
+        let taken = self.0.try_send((stream.clone(), digest, snapshot)).is_ok();
+        if !taken {
+            SNAPSHOT.dropped.increment(1);
+        }
+        taken
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::command::{SPOILT, again, verdict};
 use super::fold::Kept;
 use super::shard::Shard;
 use super::{RequestError, StateQuery, StateView};
@@ -13,10 +14,13 @@ impl Shard {
     /// Answers the state, present or past.
     pub(super) async fn state(&self, query: &StateQuery, ticket: &Ticket) -> Result<StateView, RequestError> {
         let module = self.module_of(&query.stream.aggregate_type)?;
-        match query.at_version {
+        let pass = self.quarantine.admit(&query.stream, &module)?;
+        let state = match query.at_version {
             Some(version) => self.past_state(&query.stream, &module, version, ticket).await,
             None => self.present_state(query, &module, ticket).await,
-        }
+        };
+        pass.settle(&verdict(&state));
+        state
     }
 
     async fn past_state(
@@ -26,17 +30,9 @@ impl Shard {
         version: i64,
         ticket: &Ticket,
     ) -> Result<StateView, RequestError> {
-        let kept = self.fold(stream, module, Placement::Shared, Some(version), ticket).await?;
-        let (head, state) = (kept.head, self.instances().state(&kept.resident));
+        let (kept, view) = self.fold_and_tell(stream, module, Some(version), ticket).await?;
         self.release(kept);
-        match head {
-            None => Err(RequestError::StreamNotFound { stream: stream.clone() }),
-            // All events up to the version are folded in: where they end before it, so does the stream.
-            Some(Head { version: actual, .. }) if actual < version => {
-                Err(RequestError::VersionNotFound { stream: stream.clone(), asked: version, actual })
-            }
-            Some(head) => Ok(view(module, head, state?)),
-        }
+        Ok(view)
     }
 
     async fn present_state(
@@ -56,17 +52,37 @@ impl Shard {
             // The instance is gone, or the guest failed: what follows decides which.
             self.release(kept);
         }
-        let kept = self.fold(stream, module, Placement::Shared, None, ticket).await?;
-        let Some(head) = kept.head else {
-            self.release(kept);
-            return Err(RequestError::StreamNotFound { stream: stream.clone() });
-        };
-        let state = self.instances().state(&kept.resident);
-        match &state {
-            Ok(_) => self.keep(stream, kept),
-            Err(_) => self.release(kept),
+        let (kept, view) = self.fold_and_tell(stream, module, None, ticket).await?;
+        self.keep(stream, kept);
+        Ok(view)
+    }
+
+    /// The folded aggregate with its state. A guest that fails is tried once more, alone in a fresh instance, and only
+    /// that counts.
+    async fn fold_and_tell(
+        &self,
+        stream: &StreamKey,
+        module: &Arc<Module>,
+        up_to: Option<i64>,
+        ticket: &Ticket,
+    ) -> Result<(Kept, StateView), RequestError> {
+        let mut placement = Placement::Shared;
+        for _ in 0..SPOILT {
+            let kept = self.fold(stream, module, placement, up_to, ticket).await?;
+            let head = match there(stream, kept.head, up_to) {
+                Ok(head) => head,
+                Err(missing) => {
+                    self.release(kept);
+                    return Err(missing);
+                }
+            };
+            let told = self.instances().state(&kept.resident);
+            match told {
+                Ok(state) => return Ok((kept, view(module, head, state))),
+                Err(fault) => placement = again(fault, self.release(kept))?,
+            }
         }
-        Ok(view(module, head, state?))
+        Err(RequestError::Overloaded)
     }
 
     /// The kept aggregate, if it is this module's and, unless `stale` is fine, still at the stream's head.
@@ -99,6 +115,19 @@ impl Shard {
     async fn head(&self, stream: &StreamKey, ticket: &Ticket) -> Result<Base, RequestError> {
         let (store, stream) = (self.store.clone(), stream.clone());
         self.read(ticket, async move { store.stream_head(&stream).await }).await
+    }
+}
+
+/// The last event that was folded in, which is the one asked for: all events up to that version are, so that where they
+/// end before it the stream does.
+fn there(stream: &StreamKey, folded: Base, up_to: Option<i64>) -> Result<Head, RequestError> {
+    let stream = || stream.clone();
+    match (folded, up_to) {
+        (None, _) => Err(RequestError::StreamNotFound { stream: stream() }),
+        (Some(Head { version: actual, .. }), Some(asked)) if actual < asked => {
+            Err(RequestError::VersionNotFound { stream: stream(), asked, actual })
+        }
+        (Some(head), _) => Ok(head),
     }
 }
 

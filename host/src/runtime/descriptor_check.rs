@@ -9,11 +9,21 @@ use crate::model::{AggregateDescriptor, AggregateType, ModuleDescriptor};
 /// Longest name of a module, command, event type or rejection, in bytes.
 const MAX_NAME_BYTES: usize = 100;
 
+/// Most aggregate types of a module.
+const MAX_AGGREGATES: usize = 100;
+
+/// Most commands, event types, upcasts or rejections of an aggregate type.
+const MAX_ENTRIES: usize = 1000;
+
+/// Most bytes of all that a module says of itself: the host keeps it, and answers it to whoever asks.
+const MAX_BYTES: usize = 1 << 20;
+
 /// Highest version of a state or a schema: what the log's columns hold.
 const MAX_VERSION: u32 = i32::MAX as u32;
 
 /// The aggregate types of a descriptor, or what is wrong with it.
 pub(super) fn aggregates(module: &ModuleDescriptor) -> Result<HashMap<AggregateType, Arc<AggregateInfo>>, String> {
+    check_size(module)?;
     check_name("the module's name", &module.name)?;
     semver::Version::parse(&module.version).map_err(|error| {
         format!("the module's version {:?} is no semantic version such as 1.1.0: {error}", module.version)
@@ -31,6 +41,31 @@ pub(super) fn aggregates(module: &ModuleDescriptor) -> Result<HashMap<AggregateT
         }
     }
     Ok(aggregates)
+}
+
+/// Keeps a description from being a burden, before anything is made of it.
+fn check_size(module: &ModuleDescriptor) -> Result<(), String> {
+    let too_many =
+        |what: &str, count: usize, limit: usize| format!("it has {count} {what}; at most {limit} are allowed");
+    if module.aggregates.len() > MAX_AGGREGATES {
+        return Err(too_many("aggregate types", module.aggregates.len(), MAX_AGGREGATES));
+    }
+    for aggregate in &module.aggregates {
+        let lists = [
+            ("commands", aggregate.commands.len()),
+            ("event types", aggregate.events.len()),
+            ("upcasts", aggregate.upcasts.len()),
+            ("rejections", aggregate.rejections.len()),
+        ];
+        if let Some((what, count)) = lists.into_iter().find(|(_, count)| *count > MAX_ENTRIES) {
+            return Err(too_many(what, count, MAX_ENTRIES));
+        }
+    }
+    let bytes = serde_json::to_vec(module).map_or(usize::MAX, |json| json.len());
+    if bytes > MAX_BYTES {
+        return Err(format!("it has {bytes} bytes, with all schemas; at most {MAX_BYTES} are allowed"));
+    }
+    Ok(())
 }
 
 fn check_aggregate(aggregate: &AggregateDescriptor) -> Result<(), String> {
@@ -122,6 +157,10 @@ mod tests {
             m.aggregates[0].commands.push(command);
         });
         assert_eq!(twice, r#"aggregate type "counter": it has command "Add" twice"#);
+        let many = fault(|m| m.aggregates[0].commands = vec![m.aggregates[0].commands[0].clone(); 1001]);
+        assert_eq!(many, "it has 1001 commands; at most 1000 are allowed");
+        assert!(fault(|m| m.aggregates = vec![m.aggregates[0].clone(); 101]).contains("101 aggregate types"));
+        assert!(fault(|m| m.aggregates[0].description = Some("x".repeat(MAX_BYTES))).contains("with all schemas"));
         assert!(fault(|m| m.aggregates[0].events[0].schema_version = 0).contains("1 is the first"));
         assert!(fault(|m| m.aggregates[0].events[0].schema_version = 1).contains("schema version 1 twice"));
     }

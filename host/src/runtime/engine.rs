@@ -10,6 +10,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::compiled_cache::CompiledCache;
 use super::guest::MAX_TABLE_ELEMENTS;
+use super::wasi::WasiPolicy;
 
 /// How finely deadlines are measured. An interrupted guest may have had one tick more than its deadline.
 const TICK: Duration = Duration::from_millis(10);
@@ -66,6 +67,8 @@ pub struct EngineOptions {
     pub cache_dir: Option<PathBuf>,
     /// What guests may use.
     pub limits: Limits,
+    /// Which modules are given a virtual WASI.
+    pub wasi: WasiPolicy,
     /// Most instances at one time, over all shards, tenants and modules. Each reserves 4 GiB of address space, not of
     /// memory.
     pub max_instances: u32,
@@ -73,7 +76,7 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache_dir: None, limits: Limits::default(), max_instances: 512 }
+        Self { cache_dir: None, limits: Limits::default(), wasi: WasiPolicy::default(), max_instances: 512 }
     }
 }
 
@@ -113,6 +116,7 @@ pub struct Engine {
 pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) cache: Option<CompiledCache>,
+    pub(super) wasi: WasiPolicy,
 }
 
 impl Engine {
@@ -121,7 +125,7 @@ impl Engine {
     /// # Errors
     /// Where the cache directory is unusable, or the machine refuses memory reservations or the thread.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
-        let EngineOptions { cache_dir, limits, max_instances } = options;
+        let EngineOptions { cache_dir, limits, wasi, max_instances } = options;
         let wasm = wasmtime::Engine::new(&config(&limits, max_instances))
             .map_err(|error| EngineError::Start { max_instances, problem: format!("{error:#}") })?;
         let cache = cache_dir
@@ -131,7 +135,7 @@ impl Engine {
             })
             .transpose()?;
         start_ticker(&wasm).map_err(EngineError::Ticker)?;
-        Ok(Self { wasm, shared: Arc::new(Shared { limits, cache }) })
+        Ok(Self { wasm, shared: Arc::new(Shared { limits, cache, wasi }) })
     }
 
     /// What guests may use.

@@ -3,6 +3,7 @@
 use wasmtime::Trap;
 
 use super::guest::{GuestLog, MemoryLimitExceeded, shortened};
+use super::wasi::NotVirtual;
 
 /// Longest description of a fault, in bytes.
 const MAX_DESCRIPTION_BYTES: usize = 1000;
@@ -49,6 +50,9 @@ impl GuestFault {
         tracing::debug!(target: "everfold::guest", ?error, "a guest failed");
         if let Some(exceeded) = error.downcast_ref::<MemoryLimitExceeded>() {
             return Some(Self::Memory(exceeded.to_string()));
+        }
+        if let Some(not_virtual) = error.downcast_ref::<NotVirtual>() {
+            return Some(Self::Trapped(not_virtual.to_string()));
         }
         error.downcast_ref::<Trap>().map(|trap| match trap {
             Trap::Interrupt => Self::Deadline,

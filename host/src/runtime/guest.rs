@@ -5,6 +5,8 @@ use std::sync::Arc;
 pub(super) use tracing::Level;
 use wasmtime::ResourceLimiter;
 
+use super::wasi::Random;
+
 /// Largest table of a guest, in elements: far above what compilers make, and the size of a pooled table's slot.
 pub(super) const MAX_TABLE_ELEMENTS: usize = 20_000;
 /// Longest message that reaches the log, in bytes.
@@ -16,6 +18,20 @@ const MAX_MESSAGES_PER_CALL: u32 = 50;
 pub(super) struct Guest {
     pub(super) memory: MemoryLimit,
     pub(super) log: GuestLog,
+    /// Only for modules with a virtual WASI.
+    pub(super) random: Random,
+}
+
+impl Guest {
+    pub(super) fn new(module: Arc<str>, memory_bytes: usize) -> Self {
+        Self { memory: MemoryLimit::new(memory_bytes), log: GuestLog::new(module), random: Random::default() }
+    }
+
+    /// Starts one call: nothing that an earlier one took is missing in it.
+    pub(super) fn begin_call(&mut self, replaying: bool) {
+        self.log.begin_call(replaying);
+        self.random = Random::default();
+    }
 }
 
 /// Bounds the memory of all instances in one store.
@@ -59,6 +75,13 @@ impl ResourceLimiter for MemoryLimit {
     }
 }
 
+/// Where a guest with a virtual WASI prints to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    Standard,
+    Error,
+}
+
 /// The guest's messages on their way to the host's log.
 pub(super) struct GuestLog {
     module: Arc<str>,
@@ -81,7 +104,7 @@ impl GuestLog {
 
     /// What the guest wrote last at error level in this call: the message of its panic, if the call then trapped.
     pub(super) fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
+        self.last_error.as_deref().map(str::trim_end)
     }
 
     pub(super) fn write(&mut self, level: Level, message: &str) {
@@ -89,6 +112,22 @@ impl GuestLog {
         if level == Level::ERROR {
             self.last_error = Some(message.to_owned());
         }
+        self.tell(level, message);
+    }
+
+    /// Takes what the guest prints. Panics are printed to standard error, in several pieces.
+    pub(super) fn print(&mut self, output: Output, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_MESSAGE_BYTES)]);
+        if output == Output::Error {
+            let words = self.last_error.get_or_insert_default();
+            let room = MAX_MESSAGE_BYTES.saturating_sub(words.len());
+            words.push_str(shortened(&text, room));
+        }
+        let level = if output == Output::Error { Level::WARN } else { Level::INFO };
+        text.lines().filter(|line| !line.trim().is_empty()).for_each(|line| self.tell(level, line));
+    }
+
+    fn tell(&mut self, level: Level, message: &str) {
         if self.replaying || self.written > MAX_MESSAGES_PER_CALL {
             return;
         }
@@ -128,6 +167,19 @@ mod tests {
         let error = memory.memory_growing(40, 60, None).expect_err("110 of 100");
         assert_eq!(error.to_string(), "the module asked for 110 bytes of memory; at most 100 are allowed");
         assert_eq!(memory.used(), 90, "what was refused is not counted");
+    }
+
+    #[test]
+    fn what_is_printed_as_an_error_is_kept_whole_and_bounded() {
+        let mut log = GuestLog::new("m".into());
+        log.print(Output::Standard, b"hello");
+        assert_eq!(log.last_error(), None);
+        for piece in ["panicked at ", "src/lib.rs:7:", "\noh no", "\n"] {
+            log.print(Output::Error, piece.as_bytes());
+        }
+        assert_eq!(log.last_error(), Some("panicked at src/lib.rs:7:\noh no"));
+        (0..9).for_each(|_| log.print(Output::Error, &[b'x'; MAX_MESSAGE_BYTES]));
+        assert_eq!(log.last_error().map(str::len), Some(MAX_MESSAGE_BYTES));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use wasmtime::Store;
 use super::contract::Exports;
 use super::engine::{Engine, ticks};
 use super::fault::GuestFault;
-use super::guest::{Guest, GuestLog, MemoryLimit};
+use super::guest::Guest;
 use super::module::Code;
 
 /// Spare handles above the residents: each call lends one, and a guest may keep some of its own.
@@ -26,8 +26,7 @@ impl Instance {
     /// The guest's start code failed, or there is no place for another instance.
     pub(super) fn start(engine: &Engine, code: &Code) -> Result<Self, GuestFault> {
         let limits = engine.limits();
-        let memory = MemoryLimit::new(limits.memory_bytes);
-        let mut store = Store::new(&engine.wasm, Guest { memory, log: GuestLog::new(code.label.clone()) });
+        let mut store = Store::new(&engine.wasm, Guest::new(code.label.clone(), limits.memory_bytes));
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(limits.answer_bytes);
         store.set_max_component_handles(limits.residents_per_instance + SPARE_HANDLES);
@@ -46,7 +45,7 @@ impl Instance {
         call: impl FnOnce(&dyn Exports, &mut Store<Guest>) -> wasmtime::Result<T>,
     ) -> Result<T, GuestFault> {
         self.store.set_epoch_deadline(ticks(deadline));
-        self.store.data_mut().log.begin_call(replaying);
+        self.store.data_mut().begin_call(replaying);
         call(&*self.exports, &mut self.store).map_err(|error| GuestFault::of_call(&error, &self.store.data().log))
     }
 

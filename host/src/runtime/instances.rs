@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
@@ -18,6 +18,7 @@ use super::engine::Engine;
 use super::fault::GuestFault;
 use super::guest::Guest;
 use super::instance::Instance;
+use super::metrics::{Call, Footprint, count_fault};
 use super::module::Module;
 use super::values::{
     ApplyError, DecideContext, DecideError, Decision, FoldEvent, FoldMode, RefusedEvent, RestoreError, UpcastEvent,
@@ -80,6 +81,15 @@ struct Slot {
     placement: Placement,
     residents: usize,
     last_used: u64,
+    footprint: Footprint,
+    /// Names the module in the metrics.
+    module: Arc<str>,
+}
+
+impl Slot {
+    fn measure(&mut self) {
+        self.footprint.update(self.residents, self.instance.memory_bytes());
+    }
 }
 
 /// The instances of one shard. Calls are synchronous, and bounded by the engine's limits.
@@ -113,7 +123,8 @@ impl Instances {
     ) -> Result<Resident, GuestFault> {
         let aggregate = declared(module, aggregate_type)?;
         let name = aggregate_type.as_str();
-        let made = self.make(module, tenant, aggregate, placement, |exports, store| exports.create(store, name))?;
+        let made = self
+            .make(Call::Create, module, tenant, aggregate, placement, |exports, store| exports.create(store, name))?;
         made.map_err(|why| GuestFault::AnswerInvalid(format!("aggregate type {name:?} can't be created: {why:?}")))
     }
 
@@ -135,7 +146,7 @@ impl Instances {
             return Err(RestoreError::OtherStateVersion);
         }
         let name = aggregate_type.as_str();
-        let made = self.make(module, tenant, aggregate, placement, |exports, store| {
+        let made = self.make(Call::Restore, module, tenant, aggregate, placement, |exports, store| {
             exports.restore(store, name, state_version, state)
         })?;
         made.map_err(|why| match why {
@@ -157,9 +168,8 @@ impl Instances {
         while done < events.len() {
             let chunk = chunk(&events[done..]);
             let handle = resident.handle;
-            let applied = self.call(resident.instance, self.apply_deadline(), mode, |exports, store| {
-                exports.apply(store, handle, chunk)
-            })?;
+            let applied =
+                self.call(resident.instance, Call::Apply, mode, |exports, store| exports.apply(store, handle, chunk))?;
             applied.map_err(|refused| RefusedEvent { index: done + refused.index, ..refused })?;
             done += chunk.len();
         }
@@ -180,11 +190,14 @@ impl Instances {
         let tenant = self.slots.get(&resident.instance).ok_or(GuestFault::Gone)?.key.1.clone();
         let request = Request { command, payload, tenant: tenant.as_str(), context };
         let handle = resident.handle;
-        let deadline = self.engine.limits().decide_deadline;
-        let raw = self.call(resident.instance, deadline, FoldMode::Live, |exports, store| {
+        let raw = self.call(resident.instance, Call::Decide, FoldMode::Live, |exports, store| {
             exports.decide(store, handle, &request)
         })?;
-        answer::decision(raw, &resident.aggregate, self.engine.limits())
+        answer::decision(raw, &resident.aggregate, self.engine.limits()).inspect_err(|error| {
+            if let (DecideError::Fault(fault), Some(slot)) = (error, self.slots.get(&resident.instance)) {
+                count_fault(&slot.module, fault);
+            }
+        })
     }
 
     /// The aggregate's state, as the module writes it.
@@ -193,9 +206,8 @@ impl Instances {
     /// The guest failed, or answered no JSON.
     pub fn state(&mut self, resident: &Resident) -> Result<Json, GuestFault> {
         let handle = resident.handle;
-        let deadline = self.engine.limits().decide_deadline;
         let bytes =
-            self.call(resident.instance, deadline, FoldMode::Replay, |exports, store| exports.state(store, handle))?;
+            self.call(resident.instance, Call::State, FoldMode::Replay, |exports, store| exports.state(store, handle))?;
         answer::state(&bytes)
     }
 
@@ -215,7 +227,7 @@ impl Instances {
         while upcast.len() < events.len() {
             let chunk = chunk(&events[upcast.len()..]);
             let id = self.place(module, tenant, Placement::Shared)?;
-            let raw = self.call(id, self.apply_deadline(), FoldMode::Replay, |exports, store| {
+            let raw = self.call(id, Call::Upcast, FoldMode::Replay, |exports, store| {
                 exports.upcast(store, aggregate_type.as_str(), chunk)
             })?;
             let raw = raw.map_err(|refused| RefusedEvent { index: upcast.len() + refused.index, ..refused })?;
@@ -233,10 +245,9 @@ impl Instances {
             self.discard(resident.instance);
             return;
         }
-        let deadline = self.engine.limits().decide_deadline;
         // The guest's destructor runs; if it fails, the call has discarded the instance.
         let _ =
-            self.call(resident.instance, deadline, FoldMode::Replay, |_, store| resident.handle.resource_drop(store));
+            self.call(resident.instance, Call::Drop, FoldMode::Replay, |_, store| resident.handle.resource_drop(store));
     }
 
     /// Drops the instances of modules that are no longer needed.
@@ -260,6 +271,7 @@ impl Instances {
     /// Makes a resident by one call into the instance where it is to live.
     fn make(
         &mut self,
+        call: Call,
         module: &Arc<Module>,
         tenant: &Tenant,
         aggregate: Arc<AggregateInfo>,
@@ -267,10 +279,12 @@ impl Instances {
         make: impl FnOnce(&dyn Exports, &mut Store<Guest>) -> wasmtime::Result<Result<ResourceAny, NotMade>>,
     ) -> Result<Result<Resident, NotMade>, GuestFault> {
         let instance = self.place(module, tenant, placement)?;
-        let deadline = self.engine.limits().decide_deadline;
-        let made = self.call(instance, deadline, FoldMode::Replay, make)?;
+        let made = self.call(instance, call, FoldMode::Replay, make)?;
         match (&made, self.slots.get_mut(&instance)) {
-            (Ok(_), Some(slot)) => slot.residents += 1,
+            (Ok(_), Some(slot)) => {
+                slot.residents += 1;
+                slot.measure();
+            }
             (Err(_), _) if placement == Placement::Alone => self.discard(instance),
             _ => {}
         }
@@ -296,7 +310,9 @@ impl Instances {
         if placement == Placement::Shared {
             self.open.insert(key.clone(), id);
         }
-        self.slots.insert(id, Slot { instance, key, placement, residents: 0, last_used: self.clock });
+        let (footprint, module) = (Footprint::new(), module.code.label.clone());
+        let slot = Slot { instance, key, placement, residents: 0, last_used: self.clock, footprint, module };
+        self.slots.insert(id, slot);
         Ok(id)
     }
 
@@ -314,9 +330,14 @@ impl Instances {
                 Err(GuestFault::NoCapacity(why)) => {
                     let idle = self.slots.iter().filter(|(_, slot)| slot.placement == Placement::Shared);
                     let Some(id) = idle.min_by_key(|(_, slot)| slot.last_used).map(|(id, _)| *id) else {
+                        count_fault(&module.code.label, &GuestFault::NoCapacity(why.clone()));
                         return Err(GuestFault::NoCapacity(why));
                     };
                     self.discard(id);
+                }
+                Err(fault) => {
+                    count_fault(&module.code.label, &fault);
+                    return Err(fault);
                 }
                 started => return started,
             }
@@ -327,15 +348,21 @@ impl Instances {
     fn call<T>(
         &mut self,
         id: InstanceId,
-        deadline: Duration,
+        what: Call,
         mode: FoldMode,
         call: impl FnOnce(&dyn Exports, &mut Store<Guest>) -> wasmtime::Result<T>,
     ) -> Result<T, GuestFault> {
         self.clock += 1;
         let slot = self.slots.get_mut(&id).ok_or(GuestFault::Gone)?;
         slot.last_used = self.clock;
+        let limits = self.engine.limits();
+        let deadline = if what.takes_batches() { limits.apply_deadline } else { limits.decide_deadline };
+        let begun = Instant::now();
         let answer = slot.instance.call(deadline, mode == FoldMode::Replay, call);
-        if answer.is_err() {
+        what.took(begun.elapsed());
+        slot.measure();
+        if let Err(fault) = &answer {
+            count_fault(&slot.module, fault);
             self.discard(id);
         }
         answer
@@ -348,10 +375,6 @@ impl Instances {
                 index.remove(&slot.key);
             }
         }
-    }
-
-    fn apply_deadline(&self) -> Duration {
-        self.engine.limits().apply_deadline
     }
 }
 

@@ -10,6 +10,7 @@ use super::aggregate::AggregateInfo;
 use super::contract::{self, Prepared, Unbound};
 use super::engine::Engine;
 use super::fault::GuestFault;
+use super::imports::Foreign;
 use super::instance::Instance;
 use super::module::{Code, Module};
 use super::{descriptor_check, imports};
@@ -44,6 +45,19 @@ pub enum LoadError {
          everfold:domain/log: build it for a target without WASI, such as wasm32-unknown-unknown", .0.join("; ")
     )]
     ForeignImports(Vec<String>),
+    /// It imports WASI, and isn't allowed a virtual one.
+    #[error(
+        "the module imports WASI, which this host gives to no module that isn't allowed it: {}; build it for a target \
+         without WASI, such as wasm32-unknown-unknown, or add {} to the setting `wasi_modules`: it then gets a virtual \
+         WASI, without files and network, whose clocks and random numbers never change",
+        imports.join("; "), name.as_ref().map_or_else(|| "its name".to_owned(), |name| format!("{name:?}"))
+    )]
+    WasiNotAllowed {
+        /// What it imports.
+        imports: Vec<String>,
+        /// Its name, where it was asked.
+        name: Option<String>,
+    },
     /// It's a component, but no domain module.
     #[error(
         "the component exports no everfold:domain/aggregates, so it is no domain module; build it with the guest SDK"
@@ -96,12 +110,16 @@ impl Engine {
         check_format(wasm)?;
         let digest = Self::digest(wasm);
         let component = self.compile(wasm, digest)?;
-        let foreign = imports::foreign(&self.wasm, &component);
-        if !foreign.is_empty() {
-            return Err(LoadError::ForeignImports(foreign));
-        }
-        let prepared = contract::prepare(&self.wasm, &component).map_err(unbound)?;
-        let (descriptor, aggregates, code) = self.try_out(prepared)?;
+        let wasi = match imports::foreign(&self.wasm, &component) {
+            None => None,
+            Some(Foreign { imports, are_virtual: false }) => return Err(LoadError::ForeignImports(imports)),
+            Some(Foreign { imports, .. }) if !self.shared.wasi.allows_any() => {
+                return Err(LoadError::WasiNotAllowed { imports, name: None });
+            }
+            Some(Foreign { imports, .. }) => Some(imports),
+        };
+        let prepared = contract::prepare(&self.wasm, &component, wasi.is_some()).map_err(unbound)?;
+        let (descriptor, aggregates, code) = self.try_out(prepared, wasi)?;
         Ok(Arc::new(Module { digest, descriptor, aggregates, code }))
     }
 
@@ -124,14 +142,18 @@ impl Engine {
         Ok(component)
     }
 
-    /// Asks the module what it is, and makes one aggregate of each type.
-    fn try_out(&self, prepared: Box<dyn Prepared>) -> Result<TriedOut, LoadError> {
+    /// Asks the module what it is, and makes one aggregate of each type. `wasi` is what it imports of WASI: only its own
+    /// words tell whether it may, and a virtual WASI does no harm until then.
+    fn try_out(&self, prepared: Box<dyn Prepared>, wasi: Option<Vec<String>>) -> Result<TriedOut, LoadError> {
         let mut code = Code { prepared, label: "(loading)".into() };
         let mut instance = Instance::start(self, &code).map_err(fault_on("its start"))?;
         let deadline = self.limits().apply_deadline;
         let mut describe =
             || instance.call(deadline, false, |exports, store| exports.describe(store)).map_err(fault_on("`describe`"));
         let descriptor = describe()?;
+        if let Some(imports) = wasi.filter(|_| !self.shared.wasi.allows(&descriptor.name)) {
+            return Err(LoadError::WasiNotAllowed { imports, name: Some(descriptor.name) });
+        }
         if describe()? != descriptor {
             return Err(LoadError::Description("`describe` answers differently on each call".to_owned()));
         }

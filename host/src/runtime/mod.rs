@@ -17,8 +17,10 @@ mod imports;
 mod instance;
 mod instances;
 mod load;
+mod metrics;
 mod module;
 mod values;
+mod wasi;
 
 pub use active::{ActiveModules, Generation};
 pub use aggregate::{AggregateInfo, CommandCheck};
@@ -26,8 +28,10 @@ pub use engine::{Engine, EngineError, EngineOptions, Limits};
 pub use fault::GuestFault;
 pub use instances::{InstanceStats, Instances, Placement, Resident};
 pub use load::LoadError;
+pub(crate) use metrics::METRICS;
 pub use module::Module;
 pub use values::{
     ApplyError, DecideContext, DecideError, Decided, Decision, EventRefusal, FoldEvent, FoldMode, RefusedEvent,
     RestoreError, UpcastEvent,
 };
+pub use wasi::WasiPolicy;

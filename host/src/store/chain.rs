@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{AppendError, Ticket};
+use super::{AppendError, Ticket, metrics};
+use crate::model::metric::Held;
 use crate::model::{Append, AppendOutcome};
 
 /// An append with its caller's claim on it.
@@ -24,12 +25,13 @@ pub(super) struct Chain {
     pub(super) submissions: Vec<Submission>,
     pub(super) results: Vec<Option<Result<AppendOutcome, AppendError>>>,
     reply: oneshot::Sender<AppendReply>,
+    _waiting: Held,
 }
 
 impl Chain {
     pub(super) fn new(submissions: Vec<Submission>, reply: oneshot::Sender<AppendReply>) -> Self {
         let results = submissions.iter().map(|_| None).collect();
-        Self { submissions, results, reply }
+        Self { submissions, results, reply, _waiting: Held::new(&metrics::WAITING) }
     }
 
     /// The appends that still have to go out.

@@ -108,7 +108,7 @@ impl Store {
     }
 
     /// Tells readers of this host that the log has grown.
-    fn move_head(&self, position: i64) {
+    pub(super) fn move_head(&self, position: i64) {
         self.head.send_if_modified(|head| {
             let grown = position > *head;
             *head = position.max(*head);

@@ -1,5 +1,6 @@
 //! What can go wrong with the log, cut by what the caller can do about it.
 
+use super::metrics::DATABASE_ERRORS;
 use crate::model::Cursor;
 
 /// A read, or a write beside the log, that failed.
@@ -26,11 +27,16 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(answer) if !is_unavailable(answer.code().as_deref()) => Self::Failed(error),
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(error.to_string()),
-            _ => Self::Unavailable(error),
-        }
+        let (kind, error) = match &error {
+            sqlx::Error::Database(answer) if !is_unavailable(answer.code().as_deref()) => {
+                ("failed", Self::Failed(error))
+            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ("corrupt", Self::Corrupt(error.to_string())),
+            _ => ("unavailable", Self::Unavailable(error)),
+        };
+        // Every failed statement of a read comes through here, once.
+        DATABASE_ERRORS.counter([kind]).increment(1);
+        error
     }
 }
 

@@ -9,10 +9,10 @@ use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::Store;
 use super::chain::Chain;
 use super::connect::WRITER_SETTINGS;
 use super::writer::WriterOptions;
+use super::{Store, metrics};
 use crate::model::{Append, AppendOutcome, NewEvent};
 
 /// Names one session of the server for as long as that lives, and what was known when its last batch went out.
@@ -40,6 +40,8 @@ pub(super) async fn settle(store: &Store, lost: &SessionIdentity, batch: &mut [C
         sleep(pause).await;
         pause = (pause * 2).min(options.reconnect_pause);
     };
+    let (committed, not_executed) =
+        (metrics::SETTLED.counter(["committed"]), metrics::SETTLED.counter(["not-executed"]));
     for chain in batch {
         let mut behind_found = false;
         for (submission, result) in chain.submissions.iter_mut().zip(&mut chain.results) {
@@ -50,10 +52,14 @@ pub(super) async fn settle(store: &Store, lost: &SessionIdentity, batch: &mut [C
             } else if let Some((first_version, first_position)) = place {
                 *result = Some(Ok(AppendOutcome::Appended { first_version, first_position }));
                 behind_found = true;
-            } else if behind_found {
-                // Sent again it doesn't go on from an append of the same call, but from what is committed.
-                append.continues = false;
-                behind_found = false;
+                committed.increment(1);
+            } else {
+                not_executed.increment(1);
+                if behind_found {
+                    // Sent again it doesn't go on from an append of the same call, but from what is committed.
+                    append.continues = false;
+                    behind_found = false;
+                }
             }
         }
     }

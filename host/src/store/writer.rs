@@ -11,14 +11,14 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::append::append_batch;
 use super::chain::{AppendReply, Chain, Submission};
 use super::connect::WriterSession;
 use super::settle::settle;
-use super::{AppendError, Store, watchdog};
-use crate::model::Append;
+use super::{AppendError, Store, metrics, watchdog};
+use crate::model::{Append, AppendOutcome};
 
 /// How the writer batches and waits.
 #[derive(Debug, Clone)]
@@ -60,6 +60,7 @@ impl Writer {
     pub fn start(store: Store, options: WriterOptions) -> (Self, JoinHandle<()>) {
         let (queue, receiver) = mpsc::channel(options.queue);
         let connected = Arc::new(AtomicBool::new(true));
+        metrics::CONNECTED.set(1.0);
         let task = WriterTask {
             store,
             options,
@@ -140,18 +141,25 @@ impl WriterTask {
         loop {
             match timeout(self.options.batch_timeout, self.store.writer_session()).await {
                 Ok(Ok(session)) => {
-                    self.connected.store(true, Ordering::Relaxed);
+                    self.set_connected(true);
+                    metrics::CONNECTS.increment(1);
                     return session;
                 }
                 Ok(Err(error)) => tracing::warn!(%error, "the writer can't reach PostgreSQL"),
                 Err(_) => tracing::warn!("the writer can't reach PostgreSQL: no answer in time"),
             }
-            self.connected.store(false, Ordering::Relaxed);
+            self.set_connected(false);
+            metrics::WRITER_FAILURES.counter(["unreachable"]).increment(1);
             self.drop_expired();
             sleep(pause).await;
             pause = (pause * 2).min(self.options.reconnect_pause);
             self.accept();
         }
+    }
+
+    fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+        metrics::CONNECTED.set(if connected { 1.0 } else { 0.0 });
     }
 
     fn drop_expired(&mut self) {
@@ -192,12 +200,14 @@ impl WriterTask {
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
             let appends: Vec<&Append> = part.iter().flat_map(Chain::open).collect();
+            let begun = Instant::now();
             let store = &self.store;
             let module = |append: &Append| append.module_digest.as_ref().and_then(|digest| store.module_id(digest));
             let call = append_batch(&mut session.connection, &appends, module);
             let answer = timeout(self.options.batch_timeout, watchdog::guard(store, call)).await;
             match answer {
                 Ok(Ok(outcomes)) => {
+                    measure(&appends, &part, &outcomes, begun.elapsed());
                     session.advance(&self.store, &appends, &outcomes);
                     let mut outcomes = outcomes.into_iter().map(Ok);
                     for mut chain in part {
@@ -215,6 +225,8 @@ impl WriterTask {
                         continue;
                     }
                     tracing::error!(error = %refusal, "PostgreSQL refused a batch");
+                    let kind = if is_about_data { "refused" } else { "unavailable" };
+                    metrics::WRITER_FAILURES.counter([kind]).increment(1);
                     for mut chain in part {
                         chain.fail(&refusal);
                         chain.answer();
@@ -228,7 +240,8 @@ impl WriterTask {
                 unsure => {
                     let reason = unsure.map_or_else(|_| "no answer in time".to_owned(), |r| format!("{:?}", r.err()));
                     tracing::warn!(reason, "a batch was out when the connection to PostgreSQL was lost");
-                    self.connected.store(false, Ordering::Relaxed);
+                    self.set_connected(false);
+                    metrics::WRITER_FAILURES.counter(["lost"]).increment(1);
                     let identity = session.identity.clone();
                     drop(session);
                     self.put_back_unsent(parts);
@@ -261,6 +274,21 @@ impl WriterTask {
             chain.answer();
         } else {
             self.pending.push_front(chain);
+        }
+    }
+}
+
+/// Counts a statement that was committed.
+fn measure(appends: &[&Append], part: &[Chain], outcomes: &[AppendOutcome], took: Duration) {
+    metrics::BATCHES.increment(1);
+    metrics::COMMIT_SECONDS.record(took);
+    metrics::BATCH_APPENDS.record(appends.len() as f64);
+    metrics::BATCH_EVENTS.record(appends.iter().map(|append| append.events.len()).sum::<usize>() as f64);
+    metrics::BATCH_BYTES.record(part.iter().map(Chain::bytes).sum::<usize>() as f64);
+    for (append, outcome) in appends.iter().zip(outcomes) {
+        metrics::count(outcome);
+        if let AppendOutcome::Appended { .. } = outcome {
+            metrics::EVENTS.increment(append.events.len() as u64);
         }
     }
 }

@@ -130,6 +130,15 @@ provoked! {
     a_module_that_loops: 500 "module-deadline" { unruly("Loop").await }
     a_module_that_eats_memory: 500 "module-memory" { unruly("EatMemory").await }
     a_module_that_answers_nonsense: 500 "module-answer-invalid" { unruly("Garbage").await }
+    a_stream_that_its_module_failed_on_again_and_again: 500 "module-quarantined" {
+        let host = host(&["unruly"]).await;
+        loop {
+            let answer = host.command("unruly/a", "Trap", "", &[]).await;
+            if answer.json()["code"] != "module-trapped" {
+                break answer;
+            }
+        }
+    }
     an_event_that_the_module_does_not_know: 500 "unfoldable-event" {
         let host = host(&[]).await;
         let mystery = r#"{"events":[{"event_type":"Mystery","payload":{}}]}"#;

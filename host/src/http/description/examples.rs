@@ -1,8 +1,10 @@
 //! One problem of each code, made as the host makes it, so that no example says what no host would.
 
+use time::{Duration, OffsetDateTime};
+
 use crate::http::problem::{Code, Problem};
 use crate::model::{AggregateType, Cursor, ExpectedVersion, Json, Rejection, StreamId, StreamKey, Tenant};
-use crate::pipeline::{ModuleFault, RequestError};
+use crate::pipeline::{Held, HeldBy, ModuleFault, RequestError};
 use crate::store::StoreError;
 
 /// A problem with this code.
@@ -58,6 +60,7 @@ fn error(code: Code) -> RequestError {
         Code::ModuleAnswerInvalid => {
             ModuleFault::AnswerInvalid(text("decide answered an event \"Closed\", which isn't declared")).into()
         }
+        Code::ModuleQuarantined => RequestError::Held(Box::new(held())),
         Code::UnfoldableEvent => RequestError::UnfoldableEvent {
             event_type: text("Closed"),
             schema_version: 2,
@@ -66,6 +69,19 @@ fn error(code: Code) -> RequestError {
             reason: text("unknown event type"),
         },
         code => RequestError::Internal(code.title().to_owned()),
+    }
+}
+
+fn held() -> Held {
+    let since = OffsetDateTime::now_utc();
+    Held {
+        by: HeldBy::Stream(stream()),
+        module: "bank-account".to_owned(),
+        module_version: "1.0.0".to_owned(),
+        faults: 5,
+        last: Some(ModuleFault::Deadline),
+        since,
+        probe_at: since + Duration::seconds(30),
     }
 }
 

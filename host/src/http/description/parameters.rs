@@ -8,7 +8,7 @@ use utoipa::{IntoParams, PartialSchema};
 
 use super::schemas::{TEXT, name, number, text};
 use crate::http::caching::KnownTag;
-use crate::http::extract::{Caller, CommandName, Conditions, Provenance, StreamPath, TypePath};
+use crate::http::extract::{Caller, CommandName, Conditions, ModuleName, Provenance, StreamPath, TypePath};
 use crate::http::limits::MAX_LABEL_BYTES;
 use crate::model::{AggregateType, IdempotencyKey, StreamId, Tenant};
 
@@ -126,6 +126,13 @@ impl IntoParams for KnownTag {
                            would be the same, it is 304 without a body.";
         let schema = built(ObjectBuilder::new().schema_type(Type::String));
         vec![header("If-None-Match", description, schema).build()]
+    }
+}
+
+impl IntoParams for ModuleName {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let name = built(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)));
+        vec![segment("name", "The module's name.", name).example(Some(json!("bank-account"))).build()]
     }
 }
 

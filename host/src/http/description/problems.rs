@@ -23,6 +23,7 @@ pub(in crate::http) const FOLDING: &[Code] = &[
     Code::ModuleDeadline,
     Code::ModuleMemory,
     Code::ModuleAnswerInvalid,
+    Code::ModuleQuarantined,
     Code::UnfoldableEvent,
     Code::Overloaded,
 ];
@@ -105,7 +106,7 @@ fn response(status: u16, codes: &[Code]) -> Response {
     let content = ContentBuilder::new().schema(Some(Schema::from(schema))).examples_from_iter(examples);
     let mut response =
         ResponseBuilder::new().description(meanings.join(" ")).content("application/problem+json", content.build());
-    if codes.iter().any(|code| code.passes_soon()) {
+    if codes.iter().any(|code| code.says_when()) {
         let header = HeaderBuilder::new()
             .schema(Some(number(1)))
             .description(Some("After how many seconds the same request may well succeed."));

@@ -6,10 +6,11 @@ mod v0_1_0;
 
 use semver::Version;
 use wasmtime::Store;
-use wasmtime::component::{Component, ResourceAny};
+use wasmtime::component::{Component, Linker, ResourceAny};
 
 use super::guest::Guest;
 use super::values::{DecideContext, FoldEvent, RefusedEvent};
+use super::wasi;
 use crate::model::ModuleDescriptor;
 
 /// The interface that makes a component a domain module, without its version.
@@ -117,13 +118,23 @@ pub(super) fn may_import(interface: &str) -> bool {
     version_of(interface, LOG_INTERFACE).and_then(|version| Version::parse(version).ok()).is_some_and(is_0_1)
 }
 
-/// Binds a component to the version of the contract that it exports.
-pub(super) fn prepare(engine: &wasmtime::Engine, component: &Component) -> Result<Box<dyn Prepared>, Unbound> {
+/// Binds a component to the version of the contract that it exports, and to a virtual WASI where it may have one.
+pub(super) fn prepare(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    with_wasi: bool,
+) -> Result<Box<dyn Prepared>, Unbound> {
     let ty = component.component_type();
     let found = ty.exports(engine).find_map(|(name, _)| version_of(name, MODULE_INTERFACE).map(str::to_owned));
     let found = found.ok_or(Unbound::NoContract)?;
     match Version::parse(&found) {
-        Ok(version) if is_0_1(version.clone()) => v0_1_0::prepare(engine, component).map_err(Unbound::Mismatch),
+        Ok(version) if is_0_1(version.clone()) => {
+            let mut linker = Linker::new(engine);
+            if with_wasi {
+                wasi::link(&mut linker, engine, component).map_err(Unbound::Mismatch)?;
+            }
+            v0_1_0::prepare(linker, component).map_err(Unbound::Mismatch)
+        }
         _ => Err(Unbound::UnknownVersion { found, known: KNOWN_VERSIONS }),
     }
 }

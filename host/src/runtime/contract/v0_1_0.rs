@@ -1,7 +1,7 @@
 //! `everfold:domain@0.1.0`: the generated bindings, and their translation into the host's own values.
 
+use wasmtime::Store;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceAny};
-use wasmtime::{Engine, Store};
 
 use self::bindings::everfold::domain::{log, types};
 use self::bindings::exports::everfold::domain::aggregates as wit;
@@ -22,8 +22,7 @@ mod bindings {
 }
 
 /// Binds a component that exports this version; all type checks happen here, once.
-pub(super) fn prepare(engine: &Engine, component: &Component) -> wasmtime::Result<Box<dyn Prepared>> {
-    let mut linker = Linker::<Guest>::new(engine);
+pub(super) fn prepare(mut linker: Linker<Guest>, component: &Component) -> wasmtime::Result<Box<dyn Prepared>> {
     log::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     Ok(Box::new(bindings::ModulePre::new(linker.instantiate_pre(component)?)?))
 }

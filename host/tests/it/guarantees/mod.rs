@@ -1,16 +1,19 @@
 //! What Everfold promises, shown on whole hosts: over HTTP, with compiled modules, on a PostgreSQL that may fail.
 
 mod bad_guests;
+mod bad_modules;
 mod concurrency;
 mod history;
 mod idempotency;
 mod outages;
 mod overload;
+mod quarantine;
 mod restarts;
 mod snapshots;
 mod swaps;
 mod tenants;
 mod truth;
+mod wasi;
 
 use std::collections::HashMap;
 use std::time::Duration;

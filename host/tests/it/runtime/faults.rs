@@ -1,8 +1,11 @@
 //! What a bad guest costs: its own call, at most its instance, never another one.
 
-use everfold::runtime::{ApplyError, DecideError, Decision, FoldMode, GuestFault, Placement};
+use everfold::model::Tenant;
+use everfold::runtime::{ApplyError, DecideError, Decision, FoldMode, GuestFault, Instances, Placement};
 
 use super::{Shard, history};
+use crate::support::guests;
+use crate::support::liar::liar;
 
 /// What a bad decision costs the other residents of its instance.
 enum Cost {
@@ -86,4 +89,23 @@ fn poisoned_history_fails_its_fold() {
         };
         assert!(fault.is_none_or(|fault| fault == found), "{event_type}: {found}");
     }
+}
+
+/// One event, upcast by a liar of this way.
+fn upcast(way: &str) -> ApplyError {
+    let engine = guests::engine();
+    let module = engine.load(&liar(way)).unwrap();
+    let aggregate_type = module.aggregate_types().next().unwrap().clone();
+    let tenant = Tenant::new("t").unwrap();
+    let mut instances = Instances::new(engine);
+    instances.upcast(&module, &tenant, &aggregate_type, &[history("Gone", 1, "{}")]).unwrap_err()
+}
+
+#[test]
+fn upcasting_fails_as_every_other_call() {
+    assert!(matches!(upcast("upcast-traps"), ApplyError::Fault(GuestFault::Trapped(_))));
+    assert_eq!(upcast("upcast-loops"), ApplyError::Fault(GuestFault::Deadline));
+    assert!(matches!(upcast("upcast-eats"), ApplyError::Fault(GuestFault::Memory(_))));
+    assert!(matches!(upcast("upcast-forgets"), ApplyError::Fault(GuestFault::AnswerInvalid(_))));
+    assert!(matches!(upcast("upcast-refuses"), ApplyError::Refused(_)));
 }

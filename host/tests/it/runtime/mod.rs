@@ -3,6 +3,7 @@
 mod faults;
 mod loading;
 mod residents;
+mod wasi;
 
 use std::sync::Arc;
 

@@ -138,7 +138,7 @@ fn tenants_share_no_instance() {
 #[test]
 fn a_full_instance_takes_no_more_and_serves_on() {
     let limits = everfold::runtime::Limits { residents_per_instance: 2, ..guests::engine().limits().clone() };
-    let options = everfold::runtime::EngineOptions { limits, max_instances: 3, cache_dir: None };
+    let options = everfold::runtime::EngineOptions { limits, max_instances: 3, ..Default::default() };
     let engine = everfold::runtime::Engine::new(options).unwrap();
     let module = engine.load(&guests::wasm("counter")).unwrap();
     let mut instances = Instances::new(engine);

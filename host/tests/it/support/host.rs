@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use everfold::http::{Api, HttpOptions, router, serve};
 use everfold::model::EveryN;
 use everfold::modules::{Modules, ModulesOptions, UpdateMode};
-use everfold::pipeline::{Pipeline, PipelineOptions};
+use everfold::pipeline::{Pipeline, PipelineOptions, QuarantineOptions};
 use everfold::runtime::{ActiveModules, Engine};
 use everfold::store::{Store, StoreOptions, Writer, WriterOptions};
 use reqwest::header::HeaderMap;
@@ -40,13 +40,14 @@ pub(crate) struct Setup {
     pub(crate) http: HttpOptions,
     pub(crate) writer: WriterOptions,
     pub(crate) pipeline: PipelineOptions,
+    pub(crate) engine: Engine,
 }
 
 impl Setup {
     /// A small host with the defaults of its rooms.
     pub(crate) fn new(connect: PgConnectOptions) -> Self {
         let (http, writer) = (HttpOptions::default(), WriterOptions::default());
-        Self { connect, http, writer, pipeline: pipeline_options() }
+        Self { connect, http, writer, pipeline: pipeline_options(), engine: engine() }
     }
 }
 
@@ -84,7 +85,7 @@ impl TestHost {
         for name in guests {
             std::fs::write(modules_dir.path().join(format!("{name}.wasm")), wasm(name)).unwrap();
         }
-        let (engine, active, shutdown) = (engine(), ActiveModules::new(), CancellationToken::new());
+        let (engine, active, shutdown) = (setup.engine, ActiveModules::new(), CancellationToken::new());
         let store =
             Store::new(&StoreOptions { read_connections: READ_CONNECTIONS, ..StoreOptions::new(setup.connect) });
         let (writer, _) = Writer::start(store.clone(), setup.writer);
@@ -94,7 +95,8 @@ impl TestHost {
         tokio::spawn(watcher.run(shutdown.clone()));
         let (pipeline, _) = Pipeline::start(&setup.pipeline, &store, &writer, &engine, &active).unwrap();
         let options = Arc::new(setup.http);
-        let api = Api { pipeline, store, modules, options: options.clone() };
+        let metrics = Arc::new(String::new);
+        let api = Api { pipeline, store, modules, metrics, options: options.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let token = shutdown.clone();
@@ -151,6 +153,11 @@ impl Client {
         // Its TLS has no provider of its own; another client may have set it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { url, http: reqwest::Client::new() }
+    }
+
+    /// The host's URL, without a path.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// A request to a path of this host.
@@ -235,6 +242,7 @@ fn pipeline_options() -> PipelineOptions {
         max_events: 1000,
         max_payload_bytes: 1 << 20,
         snapshots: Arc::new(EveryN::default()),
+        quarantine: QuarantineOptions::default(),
     }
 }
 

@@ -1,10 +1,16 @@
-//! The host's log lines: to standard error, as text for people or as JSON for machines.
+//! What the host tells of itself: log lines to standard error, as text for people or as JSON for machines; metrics.
+
+mod metrics;
+mod process;
 
 use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+pub(crate) use metrics::METRICS;
+pub use metrics::Metrics;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +21,7 @@ pub enum Format {
     Json,
 }
 
-/// Log lines can't be written as asked.
+/// Log lines can't be written, or metrics kept, as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter isn't in tracing's syntax.
@@ -29,6 +35,9 @@ pub enum TelemetryError {
     /// Log lines go elsewhere already.
     #[error("log lines were set up before")]
     Twice(#[from] TryInitError),
+    /// The recorder of metrics can't be set up.
+    #[error("metrics can't be kept: {0}")]
+    Metrics(String),
 }
 
 /// Sends the process's log lines that pass `filter` to standard error. Standard output stays free for results.
