@@ -68,10 +68,14 @@ async fn modules_and_recorded_event_types_are_listed() {
     );
     assert_eq!(modules["modules"][1]["aggregates"], json!(["counter"]));
 
-    assert_eq!(host.get("/v1/event-types").await.ok(), json!({"event_types": []}));
+    let recorded = async || {
+        let types = host.get("/v1/event-types").await.ok()["event_types"].take();
+        let known = types.as_array().unwrap().iter().filter(|known| known["first_position"].is_i64());
+        known.map(|known| (known["event_type"].clone(), known["first_position"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(recorded().await, []);
     host.command("account/a", "Open", r#"{"owner":"Ada"}"#, &[]).await.ok();
-    let opened = json!({"aggregate_type": "account", "event_type": "Opened", "schema_version": 1, "first_position": 1});
-    assert_eq!(host.get("/v1/event-types").await.ok(), json!({"event_types": [opened]}));
+    assert_eq!(recorded().await, [(json!("Opened"), json!(1))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
