@@ -171,6 +171,11 @@ async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Erro
         .execute(
             "SET default_transaction_isolation = 'read committed';
              SET TimeZone = 'UTC';
+             -- Every read follows an index. A plan that was made while the log was small or its statistics old, and
+             -- stays, would gather a tenant's whole index for a page. JIT takes costs that forbid for costs to save.
+             SET enable_seqscan = off;
+             SET enable_bitmapscan = off;
+             SET jit = off;
              DO $$ BEGIN
                  IF EXISTS (SELECT FROM pg_roles WHERE rolname = everfold.runtime_role()
                             AND pg_has_role(current_user, oid, 'MEMBER')) THEN

@@ -56,16 +56,18 @@ async fn an_export_is_an_import_somewhere_else() {
     let host = TestHost::start(&database, &["bank-account"]).await;
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (dir.path().join("first"), dir.path().join("second"));
-    // A payload with line breaks between its parts, and metadata of the host's own.
-    host.command("account/a", "Open", "{\n  \"owner\":\r\n  \"Zo\\u00eb\"\n}", &[("everfold-actor", "ann")]).await.ok();
-    host.append("note/n", r#"{"events":[{"event_type":"A","payload":"\n1"}]}"#, &[]).await.ok();
+    // Metadata of the host's own, and a payload with line breaks between its parts.
+    host.command("account/a", "Open", r#"{"owner":"Zoë"}"#, &[("everfold-actor", "ann")]).await.ok();
+    let broken = "{\n  \"a\":\r\n  \"\\n\\u00eb\"\n}";
+    host.append("note/n", &format!(r#"{{"events":[{{"event_type":"A","payload":{broken}}}]}}"#), &[]).await.ok();
 
     ok(&run(&host, &["export", path(&first)], "").await);
     ok(&run(&host, &["import", path(&first), "--tenant", "other"], "").await);
     ok(&run(&host, &["export", path(&second), "--tenant", "other"], "").await);
     let exported = std::fs::read_to_string(&first).unwrap();
     assert_eq!(exported, std::fs::read_to_string(&second).unwrap());
-    assert!(exported.contains(r#""payload":{   "owner":    "Zo\u00eb" },"metadata":{"command_id""#), "{exported}");
+    assert!(exported.contains(r#""payload":{"owner":"Zoë"},"metadata":{"command_id""#), "{exported}");
+    assert!(exported.contains(r#""payload":{   "a":    "\n\u00eb" },"metadata""#), "{exported}");
     assert_eq!(exported, ok(&run(&host, &["export"], "").await), "the same without a file");
     let some = run(&host, &["export", "--aggregate-type", "note"], "").await;
     assert_eq!(ok(&some), exported.lines().last().unwrap().to_owned() + "\n");

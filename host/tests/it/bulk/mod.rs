@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod connections;
+mod cuts;
 mod history;
 mod imports;
 

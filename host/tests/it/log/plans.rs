@@ -1,11 +1,11 @@
 //! Plans that are made on empty tables and stay: none may read a table from end to end once it is full.
 
 use everfold::model::{AggregateType, Append, Tenant};
-use everfold::store::{StreamsQuery, WriterOptions};
+use everfold::store::{LogQuery, StreamsQuery, WriterOptions};
 use sqlx::Row;
 use sqlx::{Executor, PgConnection};
 
-use super::{Log, append, number, receipt, stream, stream_of, until};
+use super::{Log, all_of, append, number, receipt, stream, stream_of, until};
 
 /// How often the table was read from end to end, and how often by an index.
 async fn scans(connection: &mut PgConnection, table: &str) -> (i64, i64) {
@@ -86,6 +86,37 @@ async fn a_rare_prefix_is_found_without_a_walk() {
     assert!((1..200).contains(&entries), "{entries} index entries were read for three answers");
     let (by_table, _) = scans(&mut owner, "event_store").await;
     assert_eq!(by_table, 0);
+    drop(database);
+}
+
+#[tokio::test]
+async fn a_page_of_the_log_costs_what_it_holds() {
+    const EVENTS: usize = 5_000;
+    let log = Log::with(WriterOptions { queue: EVENTS, ..WriterOptions::default() }).await;
+    let mut owner = log.owner().await;
+    owner.execute("ALTER TABLE everfold.event_store SET (autovacuum_enabled = false)").await.unwrap();
+    let read = async |from| log.store.read_log(&LogQuery { from, limit: 50, ..all_of("default") }).await.unwrap();
+    // Long enough for a plan that stays.
+    for n in 0..20 {
+        log.append(append(&stream(&format!("{n}")), 1)).await;
+        read(None).await;
+    }
+    log.singles((20..EVENTS).map(|n| append(&stream(&format!("{n}")), 1)).collect()).await;
+    let (mut after, mut seen) = (None, 0);
+    while seen < EVENTS {
+        let page = read(after).await;
+        (after, seen) = (Some(page.next), seen + page.events.len());
+    }
+
+    // The counts of a session are complete once it has ended.
+    let Log { database, store, writer } = log;
+    drop(writer);
+    store.close().await;
+    let ended = "SELECT sum(n_tup_ins) = 5000 FROM pg_stat_user_tables WHERE relname = 'event_store'";
+    until(&mut owner, "the report of the sessions' counts", ended).await;
+    let entries = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'event_store'";
+    let entries = number(&mut owner, entries).await;
+    assert!(entries < 10 * EVENTS as i64, "{entries} entries of indexes for {EVENTS} events");
     drop(database);
 }
 
