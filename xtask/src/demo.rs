@@ -2,7 +2,7 @@
 
 mod answers;
 mod client;
-mod host;
+pub(crate) mod host;
 mod swap;
 mod tour;
 

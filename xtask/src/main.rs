@@ -4,14 +4,17 @@
 //! fetches second, saying so, through the client of a package registry that the machine already uses.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
 
+mod api;
 mod cache;
 mod cluster;
 mod debian;
 mod demo;
 mod docs;
 mod guests;
+mod node;
 mod postgres;
 mod process;
+mod python;
 mod sqlx;
 mod suite;
 mod tidy;
@@ -44,6 +47,8 @@ enum Command {
         /// Runs only the integration tests whose name contains this
         filter: Option<String>,
     },
+    /// Checks the HTTP API on a running host: its description, a generated client's calls, schemathesis
+    Api,
     /// Builds the example and test modules into target/guests/NAME.wasm
     Guests {
         /// Only these (a folder's name, or a variant's)
@@ -54,6 +59,9 @@ enum Command {
         /// Fetches even where this machine has them
         #[arg(long)]
         fetch: bool,
+        /// Names those of the newest major version that can be had
+        #[arg(long, conflicts_with = "fetch")]
+        newest: bool,
     },
     /// Checks that the code keeps to the house rules (see CONTRIBUTING.md)
     Tidy,
@@ -80,8 +88,9 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo { once } => demo::run(&workspace, once),
         Command::Test { filter } => suite::run(&workspace, filter.as_deref()),
+        Command::Api => suite::run_api(&workspace),
         Command::Guests { names } => guests::run(&workspace, &names),
-        Command::Postgres { fetch } => postgres::run_postgres(&workspace, fetch),
+        Command::Postgres { fetch, newest } => postgres::run_postgres(&workspace, fetch, newest),
         Command::Docs => docs::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::SqlxCheck => sqlx::check(&workspace),

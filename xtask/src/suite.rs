@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{guests, postgres};
+use crate::{api, guests, postgres};
+
+/// The integration tests that PostgreSQL's version could make a difference to.
+const OF_POSTGRES: [&str; 4] = ["cluster::", "doctor::", "guarantees::", "log::"];
 
 /// Runs everything; with a filter, only the integration tests whose name contains it and what they need.
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
@@ -26,26 +29,62 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     }
     suite.step("integration tests", || {
         let bin = postgres_bin.as_deref().context("there is no PostgreSQL to run them on")?;
-        integration_tests(workspace, bin, filter)
+        integration_tests(workspace, bin, filter.as_slice())
     });
+    if filter.is_none() {
+        suite.step("on the newest PostgreSQL", || {
+            let first = postgres_bin.as_deref().context("there is no PostgreSQL at all")?;
+            let Some(bin) = postgres::newest(workspace, first)? else {
+                println!("the tests above ran on it");
+                return Ok(Vec::new());
+            };
+            println!("binaries in {}", bin.display());
+            integration_tests(workspace, &bin, &OF_POSTGRES)
+        });
+    }
     if filter.is_none() {
         suite.step("documentation tests", || cargo_test(workspace.cargo().args(["test", "--workspace", "--doc"])));
         for folder in workspace.example_folders()? {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
             suite.step(&format!("example {name}"), || example_tests(workspace, &folder));
         }
+        api_steps(&mut suite, workspace, postgres_bin.as_deref());
     }
     suite.close()
 }
 
-fn integration_tests(workspace: &Workspace, postgres_bin: &Path, filter: Option<&str>) -> Result<Vec<String>> {
+/// Runs only what checks the HTTP API from outside.
+pub(crate) fn run_api(workspace: &Workspace) -> Result<()> {
+    let mut suite = Suite { started: Instant::now(), steps: Vec::new() };
+    let postgres_bin = postgres::find(workspace)?;
+    guests::run(workspace, &[api::MODULE.to_owned()])?;
+    api_steps(&mut suite, workspace, Some(&postgres_bin));
+    suite.close()
+}
+
+fn api_steps(suite: &mut Suite, workspace: &Workspace, postgres_bin: Option<&Path>) {
+    let mut checks = None;
+    suite.step("API: host and tools", || {
+        let bin = postgres_bin.context("there is no PostgreSQL to run a host on")?;
+        checks = Some(api::Checks::start(workspace, bin)?);
+        Ok(Vec::new())
+    });
+    // Without them, what is wrong has been said.
+    let Some(checks) = checks else { return };
+    suite.step("API: description", || checks.description());
+    suite.step("API: generated client", || checks.generated_client());
+    suite.step("API: schemathesis", || checks.schemathesis());
+    suite.step("API: host's end", || checks.stop().map(|()| Vec::new()));
+}
+
+fn integration_tests(workspace: &Workspace, postgres_bin: &Path, filters: &[&str]) -> Result<Vec<String>> {
     // Of the whole workspace, though only the host has such tests: so the dependencies keep the features that they
     // were compiled with for the unit tests.
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--workspace", "--test", "it"]);
     cargo.env("EVERFOLD_GUESTS_DIR", guests::components_folder(workspace)).env(postgres::SETTING, postgres_bin);
-    if let Some(filter) = filter {
-        cargo.args(["--", filter]);
+    if !filters.is_empty() {
+        cargo.arg("--").args(filters);
     }
     cargo_test(&mut cargo)
 }

@@ -1,11 +1,20 @@
 //! The command line: the only place where the rooms are put together.
 
+mod client;
 mod config;
+mod doctor;
+mod events;
+mod export;
+mod import;
+mod lines;
 mod metrics;
 mod migrate;
 mod module;
+mod progress;
 mod reference;
 mod serve;
+mod stream;
+mod table;
 
 use std::process::ExitCode;
 
@@ -28,6 +37,25 @@ enum Verb {
     Serve(Flags),
     /// Brings the database's schema up to date, and ends
     Migrate(Flags),
+    /// Looks at database, machine and modules, and says what is wrong and what to do. Ends with 0, with 1 where something
+    /// is to be warned of, with 2 where something is broken
+    Doctor {
+        #[command(flatten)]
+        flags: Flags,
+        /// Reports as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Brings history into a running host; the same file again changes nothing
+    Import(import::Import),
+    /// Writes a running host's history as lines that `import` takes
+    Export(export::Export),
+    /// Looks at streams of a running host
+    #[command(subcommand)]
+    Stream(stream::Verb),
+    /// Looks at the log of a running host
+    #[command(subcommand)]
+    Events(events::Verb),
     /// Looks at and makes modules
     #[command(subcommand)]
     Module(module::Verb),
@@ -47,14 +75,24 @@ enum Verb {
 #[expect(clippy::print_stderr, reason = "an error of the command line goes to the terminal")]
 pub fn run() -> ExitCode {
     let done = match Cli::parse().verb {
+        Verb::Doctor { flags, json } => match prepare(&flags).and_then(|settings| doctor::run(&settings, json)) {
+            Ok(worst) => return worst,
+            Err(error) => Err(error),
+        },
         Verb::Serve(flags) => prepare(&flags).and_then(serve::run),
         Verb::Migrate(flags) => prepare(&flags).and_then(migrate::run),
+        Verb::Import(import) => import::run(&import),
+        Verb::Export(export) => export::run(&export),
+        Verb::Stream(verb) => stream::run(verb),
+        Verb::Events(verb) => events::run(verb),
         Verb::Module(verb) => module::run(verb),
         Verb::Config(verb) => config::run(verb),
         Verb::Reference { page } => reference::run(page),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("everfold: {error:#}");
             ExitCode::FAILURE
@@ -71,4 +109,9 @@ fn prepare(flags: &Flags) -> anyhow::Result<Settings> {
     };
     telemetry::init(format, &settings.log_filter)?;
     Ok(settings)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let is_broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<std::io::Error>().is_some_and(is_broken)
 }

@@ -4,13 +4,24 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde::Deserialize;
 use wit_component::ComponentEncoder;
 
+use super::client::{Client, Host, run as talk};
+use super::table;
 use crate::model::AggregateDescriptor;
 use crate::runtime::{Engine, EngineOptions, Module, WasiPolicy};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
+    /// Lists the modules of a running host, with what became of each
+    List {
+        #[command(flatten)]
+        host: Host,
+        /// Tells it as the host does, as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Checks a component as the host would, and tells what it holds
     Inspect {
         /// The component
@@ -34,9 +45,44 @@ pub(super) enum Verb {
 
 pub(super) fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
+        Verb::List { host, json } => talk(list(host, json)),
         Verb::Inspect { file, json, wasi } => inspect(&file, json, wasi),
         Verb::Componentize { core, out } => componentize(&core, &out),
     }
+}
+
+/// A module as the host lists it.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    file: String,
+    name: Option<String>,
+    version: Option<String>,
+    digest: Option<String>,
+    aggregates: Vec<String>,
+    state: String,
+    reason: Option<String>,
+}
+
+async fn list(host: Host, json: bool) -> anyhow::Result<()> {
+    let mut told: serde_json::Value = Client::new(&host)?.get(&["v1", "modules"], &[]).await?;
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{told:#}")?;
+        return Ok(());
+    }
+    let modules: Vec<Listed> = serde_json::from_value(told["modules"].take()).context("the host's list isn't one")?;
+    let known = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let rows: Vec<_> = modules
+        .into_iter()
+        .map(|module| {
+            let digest = known(module.digest).chars().take(12).collect();
+            let reason = module.reason.unwrap_or_default();
+            let aggregates = module.aggregates.join(", ");
+            [known(module.name), known(module.version), module.state, aggregates, digest, module.file, reason]
+        })
+        .collect();
+    table::write(&mut out, ["NAME", "VERSION", "STATE", "AGGREGATES", "DIGEST", "FILE", ""], &rows)?;
+    Ok(())
 }
 
 fn inspect(file: &Path, json: bool, wasi: bool) -> anyhow::Result<()> {

@@ -102,14 +102,19 @@ impl Database {
     /// Finds the database, and starts it where it is the host's own.
     pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         if let Some(url) = &settings.database_url {
-            let options = url.expose().parse().context("the database URL can't be read")?;
-            return Ok(Self { options, cluster: None });
+            return Self::at(url.expose());
         }
         let binaries = cluster::locate(settings.pg_bin.as_deref())?;
         tracing::info!(data_dir = %settings.data_dir.display(), "no DATABASE_URL: running a private PostgreSQL");
         let cluster = Cluster::start(cluster::Options::new(&settings.data_dir, binaries)).await?;
         let options = cluster.url().parse().context("the cluster's URL can't be read")?;
         Ok(Self { options, cluster: Some(cluster) })
+    }
+
+    /// A database that is there already.
+    pub(super) fn at(url: &str) -> anyhow::Result<Self> {
+        let options = url.parse().context("the database URL can't be read")?;
+        Ok(Self { options, cluster: None })
     }
 
     pub(super) fn options(&self) -> &PgConnectOptions {
@@ -232,6 +237,7 @@ fn http_options(settings: &Settings) -> HttpOptions {
         max_page_limit: i64::from(settings.max_page_limit.get()),
         default_timeout: Duration::from_millis(settings.command_timeout_ms.get()),
         max_timeout: Duration::from_millis(settings.command_timeout_max_ms.get()),
+        ready_needs_all_modules: settings.ready_needs_all_modules,
         shutdown_grace: Duration::from_secs(settings.shutdown_grace_seconds),
         ..HttpOptions::default()
     }

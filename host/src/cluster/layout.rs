@@ -98,6 +98,15 @@ fn take_lock(data_dir: &Path, path: &Path) -> Result<File, ClusterError> {
     Ok(lock)
 }
 
+/// The directory of the socket of a cluster that some host holds.
+pub(super) fn running_socket_dir(data_dir: &Path) -> Option<PathBuf> {
+    let root = fs::canonicalize(data_dir).ok()?.join("postgres");
+    let lock = File::open(root.join("lock")).ok()?;
+    let held = matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+    let dir = socket_dir(&root);
+    (held && dir.join(SOCKET).exists()).then_some(dir)
+}
+
 /// Makes a directory that only its owner may enter, unless it's there.
 fn make_private(dir: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {

@@ -135,6 +135,18 @@ impl Cluster {
     }
 }
 
+/// Whether there is a managed cluster in a host's data directory, running or not.
+#[must_use]
+pub fn exists(data_dir: &Path) -> bool {
+    data_dir.join("postgres/data").exists()
+}
+
+/// The URL of the managed cluster in a host's data directory, where a host runs it now.
+#[must_use]
+pub fn running(data_dir: &Path) -> Option<String> {
+    layout::running_socket_dir(data_dir).map(|dir| url_of(&dir))
+}
+
 /// A URL that names a socket's directory the way libpq and sqlx read it. The directory is UTF-8: the layout sees to it.
 /// What it leaves open, clients take from `PGPORT` and `PGSSLMODE`, which are meant for other servers.
 fn url_of(socket_dir: &Path) -> String {

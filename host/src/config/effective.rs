@@ -18,7 +18,7 @@ pub struct Effective {
 }
 
 impl Settings {
-    /// Every setting as [`load`](Self::load) would gather it, in the order of the reference.
+    /// Every setting as [`load`](Self::load) would gather it, by name.
     ///
     /// # Errors
     /// As for [`load`](Self::load).
@@ -42,7 +42,7 @@ impl Settings {
     }
 }
 
-/// Names and values in their order, as they may be shown.
+/// Names and values as they may be shown.
 pub(super) fn shown(settings: &Settings) -> Vec<(String, Option<String>)> {
     let Ok(Value::Object(values)) = serde_json::to_value(settings) else { return Vec::new() };
     let text = |value: Value| match value {

@@ -12,6 +12,9 @@ use super::{ConfigError, invalid};
 /// What the names of the host's variables begin with.
 pub(super) const PREFIX: &str = "EVERFOLD_";
 
+/// Variables that aren't settings: where the settings are, and which host the command line talks to.
+const OTHERS: [&str; 2] = ["CONFIG", "URL"];
+
 /// Settings by key, with what each was called where it was written.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
@@ -53,7 +56,7 @@ impl Layer {
                     layer.set("database_url", &value, name);
                 }
             } else if let Some(key) = name.strip_prefix(PREFIX)
-                && key != "CONFIG"
+                && !OTHERS.contains(&key)
                 && !is_service_link(key)
             {
                 layer.set(&key.to_ascii_lowercase(), &value, name);

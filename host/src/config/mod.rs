@@ -344,6 +344,12 @@ mod tests {
     }
 
     #[test]
+    fn what_only_the_command_line_reads_is_passed_over() {
+        let env = [("EVERFOLD_URL", "http://here:7400"), ("EVERFOLD_CONFIG", "x.toml")];
+        gather("", &env, Flags::default()).unwrap();
+    }
+
+    #[test]
     fn the_database_url_has_two_variables() {
         let url = |env: &[(&str, &str)]| {
             let settings = gather("", env, Flags::default()).unwrap();

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -187,7 +188,7 @@ pub struct AppendEvent {
     pub event_type: String,
     /// Version of its payload's shape; 1 where it isn't named.
     #[schema(minimum = 1, maximum = 2_147_483_647)]
-    #[serde(default = "first_schema_version")]
+    #[serde(default = "first_schema_version", deserialize_with = "whole_number")]
     pub schema_version: u32,
     /// What happened.
     pub payload: Json,
@@ -205,6 +206,15 @@ pub struct AppendEvent {
 
 fn first_schema_version() -> u32 {
     1
+}
+
+/// JSON knows no integers of their own: 2 may be written 2.0, as JSON Schema has it.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let whole =
+        number.as_i64().or_else(|| number.as_f64().filter(|float| float.fract() == 0.0).map(|float| float as i64));
+    let version = whole.and_then(|whole| u32::try_from(whole).ok());
+    version.ok_or_else(|| D::Error::custom(format!("{number} is no whole number from 0 to {}", u32::MAX)))
 }
 
 /// A page of the list of streams.

@@ -264,7 +264,7 @@ mod tests {
             (RequestError::Internal("secret".into()), 500, "internal"),
         ];
         for (error, status, code) in cases {
-            assert_eq!(error.code(), code, "metrics count it as what it is answered as");
+            assert_eq!(error.code(), code, "what the metrics count is what the caller is told");
             assert_eq!(Problem::from(error).summary(), (status, code));
         }
     }

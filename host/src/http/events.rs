@@ -29,7 +29,7 @@ pub(super) struct Which {
     #[param(inline)]
     #[serde(default)]
     direction: Direction,
-    /// Forward: those behind this cursor.
+    /// Forward: those behind this cursor. Send `after` or `from_time`, not both.
     #[param(pattern = "^[0-9]{1,18}-[0-9]{1,18}$")]
     after: Option<String>,
     /// Forward: those committed at this time or later.
@@ -41,11 +41,13 @@ pub(super) struct Which {
     /// Backward: those committed before this time.
     #[param(format = DateTime)]
     before_time: Option<String>,
-    /// The most events: of a page, or of the whole stream of lines.
+    /// The most events of a page; of the lines as a whole any number, and all there are where it isn't sent.
     limit: Option<i64>,
     /// Only these event types, separated by commas.
+    #[param(pattern = r"^[^,\x00-\x1f\x7f-\x9f]{1,200}(?:,[^,\x00-\x1f\x7f-\x9f]{1,200})*$")]
     event_type: Option<String>,
     /// Only these aggregate types, separated by commas.
+    #[param(pattern = r"^[A-Za-z0-9._-]{1,100}(?:,[A-Za-z0-9._-]{1,100})*$")]
     aggregate_type: Option<String>,
     /// Whether events are shown in the newest form that the active modules know. Filters and limits are about events
     /// as they are stored.

@@ -226,7 +226,7 @@ fn announced_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// The path as a JSON pointer (RFC 6901).
-fn pointer(path: &serde_path_to_error::Path) -> String {
+pub(super) fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let part = |segment: &Segment| match segment {
         Segment::Seq { index } => Some(format!("/{index}")),

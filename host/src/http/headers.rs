@@ -125,8 +125,11 @@ pub(super) fn names_tag(headers: &HeaderMap, tag: &str) -> bool {
 /// How long the caller waits: what it asks for, at most `max`; `default` where it asks for nothing.
 pub(super) fn timeout(headers: &HeaderMap, default: Duration, max: Duration) -> Result<Duration, Problem> {
     let Some(text) = single(headers, TIMEOUT)? else { return Ok(default.min(max)) };
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<u64>() {
-        Ok(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds).min(max)),
+        Ok(milliseconds) if is_number && milliseconds > 0 => Ok(Duration::from_millis(milliseconds).min(max)),
+        // A number that is no u64 is above any longest time.
+        Err(_) if is_number && !text.is_empty() => Ok(max),
         _ => Err(named("Everfold-Timeout", format!("{text:?} is no time: send milliseconds, 1 or more"))),
     }
 }
@@ -134,12 +137,20 @@ pub(super) fn timeout(headers: &HeaderMap, default: Duration, max: Duration) -> 
 /// An actor, correlation or causation id.
 pub(super) fn label(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Problem> {
     match single(headers, name)? {
-        Some(text) if text.is_empty() || text.len() > MAX_LABEL_BYTES => {
-            let reason = format!("has {} bytes: send 1 to {MAX_LABEL_BYTES}, or leave the header out", text.len());
-            Err(named(name, reason))
-        }
-        text => Ok(text.map(str::to_owned)),
+        Some(text) => match check_label(text) {
+            Ok(()) => Ok(Some(text.to_owned())),
+            Err(reason) => Err(named(name, reason)),
+        },
+        None => Ok(None),
     }
+}
+
+/// Whether a text can be an actor, correlation or causation id; otherwise what is to be said.
+pub(super) fn check_label(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > MAX_LABEL_BYTES {
+        return Err(format!("has {} bytes: send 1 to {MAX_LABEL_BYTES}, or leave it out", text.len()));
+    }
+    Ok(())
 }
 
 /// The trace context. A malformed one is dropped, as W3C asks: a faulty tracer must not fail requests.
@@ -170,6 +181,13 @@ pub(super) fn is_json(headers: &HeaderMap) -> Result<(), String> {
         kind if kind == "application/json" || kind.ends_with("+json") => Ok(()),
         kind => Err(kind),
     }
+}
+
+/// Whether a body is of one of these types; a body without a type is taken for it.
+pub(super) fn is_one_of(headers: &HeaderMap, kinds: &[&str]) -> Result<(), String> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let kind = media_type(&String::from_utf8_lossy(value.as_bytes()));
+    if kinds.contains(&kind.as_str()) { Ok(()) } else { Err(kind) }
 }
 
 /// A media type or range without its parameters.
@@ -283,7 +301,8 @@ mod tests {
         assert_eq!(read(&[]).expect("valid"), default);
         assert_eq!(read(&[(TIMEOUT, "1500")]).expect("valid"), Duration::from_millis(1500));
         assert_eq!(read(&[(TIMEOUT, "3600000")]).expect("valid"), max);
-        for text in ["0", "-5", "1.5", "2s", ""] {
+        assert_eq!(read(&[(TIMEOUT, &"9".repeat(30))]).expect("valid"), max);
+        for text in ["0", "-5", "+5", "1.5", "2s", ""] {
             assert!(refusal(read(&[(TIMEOUT, text)])).contains("milliseconds"), "{text}");
         }
     }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::body::LogEvent;
 use super::caching::VARY;
+use super::ndjson::{MEDIA_TYPE, write_line};
 use super::problem::Problem;
 use super::{Api, upcast};
 use crate::store::{LogPage, LogQuery, StoreError};
@@ -44,7 +45,7 @@ pub(super) async fn answer(
         }
     });
     let lines = stream::iter(first.map(Ok)).chain(rest).map(|chunk| chunk.map_err(broken_off));
-    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     Ok(([content_type, VARY], Body::from_stream(lines)).into_response())
 }
 
@@ -76,8 +77,7 @@ async fn encode(api: &Api, page: LogPage, upcast: bool, deadline: Instant) -> Re
 fn lines(events: impl Iterator<Item = LogEvent>) -> Result<Bytes, serde_json::Error> {
     let mut chunk = Vec::new();
     for event in events {
-        serde_json::to_writer(&mut chunk, &event)?;
-        chunk.push(b'\n');
+        write_line(&mut chunk, &event)?;
     }
     Ok(chunk.into())
 }

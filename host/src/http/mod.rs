@@ -5,6 +5,7 @@
 
 mod bodies;
 pub mod body;
+mod bulk;
 mod caching;
 mod commands;
 mod description;
@@ -13,13 +14,14 @@ mod event_types;
 mod events;
 mod extract;
 mod headers;
-mod health;
+pub mod health;
 mod layers;
 pub mod limits;
 mod lines;
 pub mod links;
 mod metrics;
 mod modules;
+mod ndjson;
 mod options;
 pub mod problem;
 mod quarantine;
@@ -96,15 +98,16 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(commands::execute))
         .routes(routes!(streams::list))
         .routes(routes!(stream_events::read, stream_events::append))
-        .routes(routes!(events::read))
+        .routes(routes!(bulk::commands::execute))
+        .routes(routes!(events::read, bulk::events::import))
         .routes(routes!(modules::list))
+        .routes(routes!(quarantine::reset_module))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::release))
         .routes(routes!(event_types::list))
         .routes(routes!(snapshots::list, snapshots::drop_of_stream))
         .routes(routes!(snapshots::drop_of_type))
         .routes(routes!(snapshots::drop_of_tenant))
-        .routes(routes!(quarantine::reset_module))
-        .routes(routes!(quarantine::list))
-        .routes(routes!(quarantine::release))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::scrape))

@@ -27,6 +27,8 @@ pub struct HttpOptions {
     pub max_headers: usize,
     /// How long a connection may be idle, or take to send the head of a request.
     pub idle_timeout: Duration,
+    /// Whether a refused module file makes the host unready.
+    pub ready_needs_all_modules: bool,
     /// How long requests in flight may go on once the host ends.
     pub shutdown_grace: Duration,
 }
@@ -48,6 +50,7 @@ impl Default for HttpOptions {
             // Above the 60 s that common load balancers keep a connection, so that it is they who close it: a
             // connection that the host closes may just carry their next request.
             idle_timeout: Duration::from_secs(75),
+            ready_needs_all_modules: false,
             // Above the default timeout, below the 30 s after which Kubernetes kills.
             shutdown_grace: Duration::from_secs(15),
         }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::health::Check;
 use crate::model::{ExpectedVersion, Rejection};
 
 /// What went wrong: stable, so that a client can act on it.
@@ -226,6 +227,10 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub check: Option<&'static str>,
+    /// Every readiness check, and how it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub checks: Option<Vec<Check>>,
 }
 
 /// An expected version in JSON: a number, or `no-stream`, `exists`, `any`.
@@ -277,6 +282,7 @@ impl Problem {
             limit: None,
             since: None,
             check: None,
+            checks: None,
         };
         let retry_after = code.passes_soon().then_some(1);
         Self { code, status, retry_after, body: Box::new(body) }
@@ -311,6 +317,11 @@ impl Problem {
     /// The HTTP status of its answer.
     pub(super) fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// The document, for an answer that holds several.
+    pub(super) fn into_body(self) -> ProblemBody {
+        *self.body
     }
 
     #[cfg(test)]

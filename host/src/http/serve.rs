@@ -1,10 +1,13 @@
 //! Serving connections: no client can hold one for long without asking something, and the end is orderly.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -23,6 +26,7 @@ use crate::model::metric::Held;
 ///
 /// Hyper is used itself, for axum's own loop has no timeout for idle connections and slow request heads.
 pub async fn serve(listener: TcpListener, router: Router, options: &HttpOptions, shutdown: CancellationToken) {
+    let router = router.layer(Extension(Stopping(shutdown.clone())));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout);
     server.max_headers(options.max_headers).max_buf_size(options.max_head_bytes);
@@ -58,6 +62,25 @@ pub async fn serve(listener: TcpListener, router: Router, options: &HttpOptions,
     drop(listener);
     if tokio::time::timeout(options.shutdown_grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(connections = connections.len(), "requests still ran after the grace period: cut off");
+    }
+}
+
+/// Whether the host is ending: what reads on and on, until its client ends, asks for it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stopping(CancellationToken);
+
+impl Stopping {
+    /// Waits until the host begins to end.
+    pub(super) async fn begun(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Stopping {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
     }
 }
 

@@ -201,10 +201,14 @@ fn raw_event(index: usize, event: AppendEvent) -> Result<RawEvent, Problem> {
     })
 }
 
-/// A time that has a form everywhere: near the ends of the calendar an offset leads out of it.
 fn in_utc(index: usize, time: OffsetDateTime) -> Result<OffsetDateTime, Problem> {
+    utc(time).map_err(|reason| faulty(format!("/events/{index}/occurred_at"), reason))
+}
+
+/// A time that has a form everywhere: near the ends of the calendar an offset leads out of it.
+pub(super) fn utc(time: OffsetDateTime) -> Result<OffsetDateTime, &'static str> {
     let utc = time.checked_to_offset(UtcOffset::UTC).filter(|utc| (1..=9999).contains(&utc.year()));
-    utc.ok_or_else(|| faulty(format!("/events/{index}/occurred_at"), "is not in the years 1 to 9999 in UTC"))
+    utc.ok_or("is not in the years 1 to 9999 in UTC")
 }
 
 /// A part of a body was read as JSON, but its nesting not looked at.
@@ -230,11 +234,12 @@ mod tests {
     #[test]
     fn events_are_read_with_their_defaults_and_payload_bytes() {
         let body = r#"{"events":[{"event_type":"Opened","payload":{"a" : 1.0}},
-            {"event_type":"Moved","schema_version":2,"payload":null,"metadata":{"by":"x"},
+            {"event_type":"Moved","schema_version":2.0,"payload":null,"metadata":{"by":"x"},
              "event_id":"01890a5d-ac96-774b-bcce-b302099a8057","occurred_at":"2026-01-02T03:04:05Z"}]}"#;
         let events = payload(body).read().and_then(raw_events).expect("valid");
         assert_eq!(events[0].payload.as_str(), r#"{"a" : 1.0}"#);
         assert_eq!((events[0].schema_version, events[0].event_id), (1, None));
+        assert_eq!(events[1].schema_version, 2);
         assert_eq!(events[1].occurred_at.map(time::OffsetDateTime::unix_timestamp), Some(1_767_323_045));
         assert_eq!(events[1].metadata.as_ref().map(Json::as_str), Some(r#"{"by":"x"}"#));
     }
@@ -247,6 +252,12 @@ mod tests {
             (r#"{"events":[{"event_type":"","payload":1}]}"#, "/events/0/event_type", "1 to 200"),
             (r#"{"events":[{"event_type":7,"payload":1}]}"#, "/events/0/event_type", "expected a string"),
             (r#"{"events":[{"event_type":"A","payload":1,"schema_version":0}]}"#, "/events/0/schema_version", "from 1"),
+            (r#"{"events":[{"event_type":"A","payload":1,"schema_version":1.5}]}"#, "/events/0/schema_version", "1.5"),
+            (
+                r#"{"events":[{"event_type":"A","payload":1,"schema_version":"1"}]}"#,
+                "/events/0/schema_version",
+                "string",
+            ),
             (r#"{"events":[{"event_type":"A","payload":1,"typo":0}]}"#, "/events/0/typo", "unknown field"),
             (r#"{"events":[{"event_type":"A","payload":1,"occurred_at":"now"}]}"#, "/events/0/occurred_at", ""),
             (

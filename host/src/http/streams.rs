@@ -27,8 +27,10 @@ pub(super) struct Which {
     #[param(inline, nullable = false)]
     aggregate_type: Option<AggregateType>,
     /// Only those whose id begins so.
+    #[param(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     prefix: Option<String>,
     /// Those behind this one, as `type/id`.
+    #[param(pattern = r"^[A-Za-z0-9._-]{1,100}/[^\x00-\x1f\x7f-\x9f]{1,200}$")]
     after: Option<String>,
     /// The most streams.
     limit: Option<i64>,

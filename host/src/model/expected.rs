@@ -25,6 +25,12 @@ pub enum ExpectedVersion {
 pub struct ExpectedVersionError(pub String);
 
 impl ExpectedVersion {
+    /// What an event that is to have this version, 0 or more, demands of its stream.
+    #[must_use]
+    pub fn before(version: i64) -> Self {
+        if version == 0 { Self::NoStream } else { Self::Exact(version - 1) }
+    }
+
     /// Whether a stream at `version` (-1 for none) meets the demand.
     #[must_use]
     pub fn admits(self, version: i64) -> bool {

@@ -33,10 +33,18 @@ impl Json {
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         let value: Box<RawValue> =
             serde_json::from_slice(bytes).map_err(|error| JsonError::Syntax(error.to_string()))?;
-        if depth(value.get().as_bytes()) > Self::MAX_DEPTH {
+        Self(value).within_depth()
+    }
+
+    /// Checks the nesting of a value that was read as a part of another.
+    ///
+    /// # Errors
+    /// [`JsonError::TooDeep`].
+    pub fn within_depth(self) -> Result<Self, JsonError> {
+        if depth(self.as_str().as_bytes()) > Self::MAX_DEPTH {
             return Err(JsonError::TooDeep { limit: Self::MAX_DEPTH });
         }
-        Ok(Self(value))
+        Ok(self)
     }
 
     /// Takes text that was checked before it was stored.

@@ -8,6 +8,7 @@
 mod directory;
 mod file;
 mod handle;
+mod inspect;
 mod metrics;
 mod registry;
 mod report;
@@ -16,6 +17,7 @@ mod status;
 mod watcher;
 
 pub use handle::{Modules, ModulesError, ModulesOptions, UpdateMode};
+pub use inspect::{Inspected, inspect};
 pub(crate) use metrics::METRICS;
 pub use registry::ModuleRegistry;
 pub use status::{ModuleState, ModuleStatus};

@@ -7,6 +7,7 @@ mod command;
 mod error;
 mod fingerprint;
 mod fold;
+mod import;
 mod metrics;
 mod quarantine;
 mod raw;
@@ -20,11 +21,12 @@ mod state;
 mod upcast;
 
 pub use error::{ModuleFault, RequestError};
+pub use import::{ImportError, ImportEvent, Imported, Importing};
 pub(crate) use metrics::METRICS;
 pub use quarantine::{
     BreakerState, Held, HeldBy, ModuleHealth, QuarantineOptions, QuarantineReport, QuarantinedStream,
 };
 pub use request::{RawAppend, RawEvent, StateQuery, StateView};
-pub use route::{Pipeline, PipelineOptions, PipelineTasks};
+pub use route::{Pipeline, PipelineOptions, PipelineTasks, Queued};
 pub use served::ServedAggregate;
 pub use upcast::{Form, NewestEvent, NewestEvents};

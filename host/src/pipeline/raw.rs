@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::command::event_refs;
 use super::shard::Shard;
-use super::{RawAppend, RequestError, fingerprint};
-use crate::model::{Append, AppendOutcome, Executed, Json, NewEvent, Outcome, ReceiptRequest};
+use super::{RawAppend, RawEvent, RequestError, fingerprint};
+use crate::model::{AggregateType, Append, AppendOutcome, Executed, Json, NewEvent, Outcome, ReceiptRequest};
+use crate::runtime::Module;
 use crate::store::Ticket;
 
 impl Shard {
@@ -59,18 +60,30 @@ impl Shard {
     /// An event that the active module doesn't know would make the stream unusable.
     fn check_foldable(&self, request: &RawAppend) -> Result<(), RequestError> {
         let Ok(module) = self.module_of(&request.stream.aggregate_type) else { return Ok(()) };
-        let Some(aggregate) = module.aggregate(&request.stream.aggregate_type) else { return Ok(()) };
-        let unknown = request.events.iter().position(|event| !aggregate.reads(&event.event_type, event.schema_version));
-        let Some(place) = unknown else { return Ok(()) };
-        let (event, descriptor) = (&request.events[place], module.descriptor());
-        Err(RequestError::Invalid {
-            message: format!(
-                "the active module {} {} knows no event {:?} in schema version {}",
-                descriptor.name, descriptor.version, event.event_type, event.schema_version
-            ),
-            pointer: format!("/events/{place}/event_type"),
-        })
+        let check = |event: &RawEvent| {
+            check_readable(&module, &request.stream.aggregate_type, &event.event_type, event.schema_version)
+        };
+        let fault = request.events.iter().enumerate().find_map(|(place, event)| Some((place, check(event).err()?)));
+        let Some((place, message)) = fault else { return Ok(()) };
+        Err(RequestError::Invalid { message, pointer: format!("/events/{place}/event_type") })
     }
+}
+
+/// Whether the module can fold such an event; otherwise what is to be said.
+pub(super) fn check_readable(
+    module: &Module,
+    aggregate_type: &AggregateType,
+    event_type: &str,
+    schema_version: u32,
+) -> Result<(), String> {
+    if module.aggregate(aggregate_type).is_none_or(|aggregate| aggregate.reads(event_type, schema_version)) {
+        return Ok(());
+    }
+    let descriptor = module.descriptor();
+    Err(format!(
+        "the active module {} {} knows no event {event_type:?} in schema version {schema_version}",
+        descriptor.name, descriptor.version
+    ))
 }
 
 fn new_events(request: &RawAppend) -> Vec<NewEvent> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::Gauge;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -17,7 +17,7 @@ use super::shard::{Job, Shard};
 use super::snapshots::SnapshotKeeper;
 use super::{QuarantineOptions, QuarantineReport, RawAppend, RequestError, StateQuery, StateView};
 use crate::model::metric::Held;
-use crate::model::{Command, Executed, Json, SnapshotStrategy, StreamKey, Tenant};
+use crate::model::{AggregateType, Command, Executed, Json, SnapshotStrategy, StreamKey, Tenant};
 use crate::runtime::{ActiveModules, Engine};
 use crate::store::{Store, Ticket, Writer};
 
@@ -45,13 +45,14 @@ pub struct PipelineOptions {
 
 /// Carries out requests. A cheap handle; when the last one is dropped, the shards finish what they have and end.
 #[derive(Clone)]
-pub struct Pipeline(Arc<Inner>);
+pub struct Pipeline(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     shards: Vec<ShardQueue>,
     permits: Arc<Semaphore>,
-    writer: Writer,
-    modules: ActiveModules,
+    pub(super) store: Store,
+    pub(super) writer: Writer,
+    pub(super) modules: ActiveModules,
     quarantine: Quarantine,
     commands: CommandCounters,
     max_events: usize,
@@ -62,6 +63,20 @@ struct Inner {
 struct ShardQueue {
     jobs: mpsc::UnboundedSender<Job>,
     requests: Gauge,
+}
+
+/// A command that has its place in its shard's queue.
+pub struct Queued {
+    waiting: Waiting<Executed>,
+    aggregate_type: AggregateType,
+    begun: std::time::Instant,
+}
+
+/// A request on its way.
+struct Waiting<T> {
+    pipeline: Pipeline,
+    ticket: Arc<Ticket>,
+    answer: oneshot::Receiver<Result<T, RequestError>>,
 }
 
 /// What runs behind a pipeline.
@@ -113,6 +128,7 @@ impl Pipeline {
         let inner = Inner {
             shards: senders,
             permits,
+            store: store.clone(),
             writer: writer.clone(),
             modules: modules.clone(),
             quarantine,
@@ -134,9 +150,19 @@ impl Pipeline {
             Ok(()) => self.ask(deadline, |reply| Work::Command(Box::new(command), reply)).await,
             Err(error) => Err(error),
         };
-        let declared = self.0.modules.current().module_of(&aggregate_type).is_some();
-        self.0.commands.count(&aggregate_type, declared, &answer, begun);
+        self.count(&aggregate_type, &answer, begun);
         answer
+    }
+
+    /// Only types that a module declares are counted by name: there are as many others as callers invent.
+    fn count(
+        &self,
+        aggregate_type: &AggregateType,
+        answer: &Result<Executed, RequestError>,
+        begun: std::time::Instant,
+    ) {
+        let declared = self.0.modules.current().module_of(aggregate_type).is_some();
+        self.0.commands.count(aggregate_type, declared, answer, begun);
     }
 
     /// Appends events as they are.
@@ -193,12 +219,40 @@ impl Pipeline {
         Some(self.0.quarantine.reset(tenant, module))
     }
 
-    fn check_size(&self, payload: &Json) -> Result<(), RequestError> {
+    /// Queues a command behind what was queued before, however long it takes until there is room, and then gives it
+    /// `time`. Commands of one stream are carried out in the order in which they were queued.
+    ///
+    /// # Errors
+    /// [`RequestError`]: surely not executed.
+    pub async fn queue(&self, command: Command, time: Duration) -> Result<Queued, RequestError> {
+        let (aggregate_type, begun) = (command.stream.aggregate_type.clone(), std::time::Instant::now());
+        let queued = match self.check_size(&command.payload) {
+            Ok(()) => {
+                let permit = self.permit().await;
+                self.enqueue(permit, Instant::now() + time, |reply| Work::Command(Box::new(command), reply))
+            }
+            Err(error) => Err(error),
+        };
+        match queued {
+            Ok(waiting) => Ok(Queued { waiting, aggregate_type, begun }),
+            Err(error) => {
+                self.count(&aggregate_type, &Err(error.clone()), begun);
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn check_size(&self, payload: &Json) -> Result<(), RequestError> {
         let (size, limit) = (payload.as_str().len(), self.0.max_payload_bytes);
         if size <= limit {
             return Ok(());
         }
         Err(RequestError::TooLarge { message: format!("a payload of {size} bytes is too large: at most {limit}") })
+    }
+
+    /// Room for one request, waited for.
+    pub(super) async fn permit(&self) -> OwnedSemaphorePermit {
+        self.0.permits.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
     pub(super) async fn ask<T>(
@@ -207,6 +261,15 @@ impl Pipeline {
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> Result<T, RequestError> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| RequestError::Overloaded)?;
+        self.enqueue(permit, deadline, work)?.answer().await
+    }
+
+    fn enqueue<T>(
+        &self,
+        permit: OwnedSemaphorePermit,
+        deadline: Instant,
+        work: impl FnOnce(Reply<T>) -> Work,
+    ) -> Result<Waiting<T>, RequestError> {
         let ticket = Arc::new(Ticket::new(deadline));
         let (reply, answer) = oneshot::channel();
         let work = work(reply);
@@ -216,17 +279,11 @@ impl Pipeline {
         if shard.jobs.send(Job { work, ticket: ticket.clone(), queued_at, _permit: permit, _places: places }).is_err() {
             return Err(RequestError::Internal("the shard has ended".to_owned()));
         }
-        match timeout_at(deadline, answer).await {
-            Ok(Ok(answer)) => answer.map_err(|error| self.blame(error)),
-            // A shard drops a request only when it panics: what it had sent may have been committed.
-            Ok(Err(_)) if ticket.give_up() => Err(RequestError::Internal("the shard failed".to_owned())),
-            Err(_) if ticket.give_up() => Err(self.blame(RequestError::Deadline)),
-            Ok(Err(_)) | Err(_) => Err(RequestError::OutcomeUnknown),
-        }
+        Ok(Waiting { pipeline: self.clone(), ticket, answer })
     }
 
     /// A deadline that passed while PostgreSQL is away is the database's fault.
-    fn blame(&self, error: RequestError) -> RequestError {
+    pub(super) fn blame(&self, error: RequestError) -> RequestError {
         match error {
             RequestError::Deadline if !self.0.writer.is_connected() => RequestError::Unavailable,
             error => error,
@@ -245,5 +302,32 @@ impl Pipeline {
 
     pub(super) fn modules(&self) -> &ActiveModules {
         &self.0.modules
+    }
+}
+
+impl Queued {
+    /// Waits for the answer, no longer than the command has time.
+    ///
+    /// # Errors
+    /// [`RequestError`]: surely not executed, unless it says that this is unknown.
+    pub async fn answer(self) -> Result<Executed, RequestError> {
+        let Self { waiting, aggregate_type, begun } = self;
+        let pipeline = waiting.pipeline.clone();
+        let answer = waiting.answer().await;
+        pipeline.count(&aggregate_type, &answer, begun);
+        answer
+    }
+}
+
+impl<T> Waiting<T> {
+    async fn answer(self) -> Result<T, RequestError> {
+        let Self { pipeline, ticket, answer } = self;
+        match timeout_at(ticket.deadline(), answer).await {
+            Ok(Ok(answer)) => answer.map_err(|error| pipeline.blame(error)),
+            // A shard drops a request only when it panics: what it had sent may have been committed.
+            Ok(Err(_)) if ticket.give_up() => Err(RequestError::Internal("the shard failed".to_owned())),
+            Err(_) if ticket.give_up() => Err(pipeline.blame(RequestError::Deadline)),
+            Ok(Err(_)) | Err(_) => Err(RequestError::OutcomeUnknown),
+        }
     }
 }

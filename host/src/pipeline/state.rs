@@ -30,9 +30,9 @@ impl Shard {
         version: i64,
         ticket: &Ticket,
     ) -> Result<StateView, RequestError> {
-        let (kept, view) = self.fold_and_tell(stream, module, Some(version), ticket).await?;
+        let (kept, head, state) = self.fold_and_tell(stream, module, Some(version), ticket).await?;
         self.release(kept);
-        Ok(view)
+        Ok(view(module, head, state))
     }
 
     async fn present_state(
@@ -52,33 +52,33 @@ impl Shard {
             // The instance is gone, or the guest failed: what follows decides which.
             self.release(kept);
         }
-        let (kept, view) = self.fold_and_tell(stream, module, None, ticket).await?;
+        let (kept, head, state) = self.fold_and_tell(stream, module, None, ticket).await?;
         self.keep(stream, kept);
-        Ok(view)
+        Ok(view(module, head, state))
     }
 
-    /// The folded aggregate with its state. A guest that fails is tried once more, alone in a fresh instance, and only
-    /// that counts.
+    /// The folded aggregate with its state, at the version that is asked for. A guest that fails is tried once more,
+    /// alone in a fresh instance, and only that counts.
     async fn fold_and_tell(
         &self,
         stream: &StreamKey,
         module: &Arc<Module>,
         up_to: Option<i64>,
         ticket: &Ticket,
-    ) -> Result<(Kept, StateView), RequestError> {
+    ) -> Result<(Kept, Head, Json), RequestError> {
         let mut placement = Placement::Shared;
         for _ in 0..SPOILT {
             let kept = self.fold(stream, module, placement, up_to, ticket).await?;
-            let head = match there(stream, kept.head, up_to) {
+            let head = match reached(stream, kept.head, up_to) {
                 Ok(head) => head,
-                Err(missing) => {
+                Err(error) => {
                     self.release(kept);
-                    return Err(missing);
+                    return Err(error);
                 }
             };
             let told = self.instances().state(&kept.resident);
             match told {
-                Ok(state) => return Ok((kept, view(module, head, state))),
+                Ok(state) => return Ok((kept, head, state)),
                 Err(fault) => placement = again(fault, self.release(kept))?,
             }
         }
@@ -118,14 +118,13 @@ impl Shard {
     }
 }
 
-/// The last event that was folded in, which is the one asked for: all events up to that version are, so that where they
-/// end before it the stream does.
-fn there(stream: &StreamKey, folded: Base, up_to: Option<i64>) -> Result<Head, RequestError> {
-    let stream = || stream.clone();
-    match (folded, up_to) {
-        (None, _) => Err(RequestError::StreamNotFound { stream: stream() }),
+/// The head of what was folded, which is all of the stream up to the asked version: where it ends before, so does the
+/// stream.
+fn reached(stream: &StreamKey, head: Base, asked: Option<i64>) -> Result<Head, RequestError> {
+    match (head, asked) {
+        (None, _) => Err(RequestError::StreamNotFound { stream: stream.clone() }),
         (Some(Head { version: actual, .. }), Some(asked)) if actual < asked => {
-            Err(RequestError::VersionNotFound { stream: stream(), asked, actual })
+            Err(RequestError::VersionNotFound { stream: stream.clone(), asked, actual })
         }
         (Some(head), _) => Ok(head),
     }

@@ -1,4 +1,4 @@
-//! Appends of one stream that go out together, and what is known of each.
+//! Appends that go out together, and what is known of each.
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ pub struct Submission {
 /// An outcome or error for each append of a chain, in order.
 pub type AppendReply = Vec<Result<AppendOutcome, AppendError>>;
 
-/// Appends of one stream that go out together, and what is known of each.
+/// Appends that go out together, and what is known of each: those of one stream, each going on from the one before, or
+/// those of an import, in the order that their positions are to have.
 pub(super) struct Chain {
     pub(super) submissions: Vec<Submission>,
     pub(super) results: Vec<Option<Result<AppendOutcome, AppendError>>>,

@@ -77,6 +77,17 @@ impl Store {
         super::schema_is_current(&self.pool).await
     }
 
+    /// Whether the server that is reached takes writes.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it can't be asked.
+    pub async fn takes_writes(&self) -> Result<bool, StoreError> {
+        let asked = sqlx::query_scalar!(
+            r#"SELECT NOT pg_is_in_recovery() AND NOT current_setting('default_transaction_read_only')::bool AS "takes!""#
+        );
+        Ok(asked.fetch_one(&self.pool).await?)
+    }
+
     /// Closes the pool; sessions in use are waited for.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -145,6 +156,9 @@ impl WriterSession {
 pub(super) const WRITER_SETTINGS: &str = "
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
     SET statement_timeout = 0;
+    SET idle_session_timeout = 0;
+    -- Since PostgreSQL 17.
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
     SET lock_timeout = 0;
     SET tcp_keepalives_idle = 5;
     SET tcp_keepalives_interval = 2;

@@ -29,7 +29,7 @@ metric_table! {
     counter WRITER_FAILURES {"kind"} = "everfold_writer_failures_total";
     /// Connections that the writer has opened: one, and one more for each that was lost.
     counter CONNECTS = "everfold_writer_connects_total";
-    /// 1 while the writer has its connection to PostgreSQL, 0 while it tries to get one.
+    /// 1 while the writer has its connection to PostgreSQL. After a loss it is 0 until the next append makes it connect.
     gauge CONNECTED = "everfold_writer_connected";
     /// Appends that were out when the connection was lost, once their fate was known: committed, not-executed (sent again
     /// where the caller still waited).

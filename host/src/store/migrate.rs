@@ -86,6 +86,32 @@ async fn applied(connection: &mut sqlx::PgConnection) -> usize {
     connection.list_applied_migrations(TABLE).await.map_or(0, |steps| steps.len())
 }
 
+/// How the steps that a database has differ from this host's.
+pub(super) struct Steps {
+    /// Not applied.
+    pub(super) missing: Vec<i64>,
+    /// Not known: a newer host's.
+    pub(super) newer: Vec<i64>,
+}
+
+impl Steps {
+    pub(super) async fn of(connection: &mut sqlx::PgConnection) -> Result<Self, sqlx::Error> {
+        // Not checked at compile time: sqlx makes that table, no migration does.
+        let applied: Vec<i64> =
+            sqlx::query_scalar("SELECT version FROM everfold.migrations WHERE success ORDER BY version")
+                .fetch_all(connection)
+                .await
+                .or_else(|error| if is_undefined_table(&error) { Ok(Vec::new()) } else { Err(error) })?;
+        let own: Vec<i64> = MIGRATIONS.iter().map(|step| step.version).collect();
+        let without = |all: &[i64], others: &[i64]| all.iter().copied().filter(|step| !others.contains(step)).collect();
+        Ok(Self { missing: without(&own, &applied), newer: without(&applied, &own) })
+    }
+}
+
+fn is_undefined_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|answer| answer.code().as_deref() == Some(UNDEFINED_TABLE))
+}
+
 /// Whether every step of this host is applied.
 ///
 /// # Errors
@@ -101,7 +127,7 @@ pub async fn schema_is_current(pool: &PgPool) -> Result<(), StoreError> {
     match found {
         Ok(true) => Ok(()),
         Ok(false) => Err(missing(newest)),
-        Err(sqlx::Error::Database(answer)) if answer.code().as_deref() == Some(UNDEFINED_TABLE) => Err(missing(newest)),
+        Err(error) if is_undefined_table(&error) => Err(missing(newest)),
         Err(error) => Err(error.into()),
     }
 }

@@ -5,8 +5,10 @@
 mod append;
 mod chain;
 mod connect;
+mod doctor;
 mod error;
 mod events;
+mod import;
 mod kinds;
 mod load;
 mod log;
@@ -26,7 +28,9 @@ mod writer;
 
 pub use chain::{AppendReply, Submission};
 pub use connect::{Store, StoreOptions};
+pub use doctor::{Examination, LogFacts, Pooler, RoleFacts, SchemaFacts, ServerFacts, TriggerFacts, examine};
 pub use error::{AppendError, StoreError};
+pub use import::{Place, Standing};
 pub use kinds::RecordedKind;
 pub use load::{LoadedStream, TailEvent};
 pub use log::{LogPage, LogQuery};

@@ -72,8 +72,9 @@ impl Writer {
         (Self { queue, connected }, tokio::spawn(task.run()))
     }
 
-    /// Queues a chain: appends of one stream, each going on from the one before where it says so. They go out in one
-    /// statement, and the answer comes when that is committed, or its end is known.
+    /// Queues a chain: appends of one stream, each going on from the one before where it says so, or appends of any
+    /// streams whose positions are to follow their order. They go out in one statement, and the answer comes when that
+    /// is committed, or its end is known. Data that PostgreSQL refuses in one of them fails them all.
     ///
     /// # Errors
     /// [`AppendError::Overloaded`] or [`AppendError::Stopping`]; nothing was queued then.

@@ -69,6 +69,14 @@ async fn what_is_described_is_routed_and_nothing_else() {
     assert!(calls >= 7 * 12, "the description has lost its paths");
 }
 
+/// `routes(routes!(…))` takes a route and its description from one declaration; `route(…)` takes the route alone.
+#[test]
+fn no_route_is_made_without_its_description() {
+    for source in [include_str!("../../src/http/mod.rs"), include_str!("../../src/http/description/mod.rs")] {
+        assert!(source.contains(".routes(routes!(") && !source.contains(".route("), "{source}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_description_is_served_as_it_is() {
     let host = TestHost::start(&TestDatabase::new().await, &[]).await;

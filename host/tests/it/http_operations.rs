@@ -11,7 +11,8 @@ use crate::support::postgres::TestDatabase;
 async fn a_host_with_all_it_needs_is_ready() {
     let host = TestHost::start(&TestDatabase::new().await, &[]).await;
     assert_eq!(host.get("/healthz").await.ok(), json!({"status": "ok"}));
-    assert_eq!(host.get("/readyz").await.ok(), json!({"status": "ok"}));
+    let checks = ["database", "schema", "modules"].map(|name| json!({"name": name, "state": "ok"}));
+    assert_eq!(host.get("/readyz").await.ok(), json!({"status": "ok", "checks": checks}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,7 +22,40 @@ async fn a_host_without_its_tables_is_alive_but_not_ready() {
     sqlx::Executor::execute(&mut connection, "DROP TABLE everfold.migrations").await.unwrap();
     let host = TestHost::start(&database, &[]).await;
     host.get("/healthz").await.ok();
-    assert_eq!(host.get("/readyz").await.problem(503, "not-ready")["check"], "database");
+    let problem = host.get("/readyz").await.problem(503, "not-ready");
+    assert_eq!((&problem["check"], &problem["checks"][0]["state"]), (&"schema".into(), &"ok".into()));
+    assert!(problem["detail"].as_str().unwrap().contains("everfold migrate"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_server_takes_no_writes_is_not_ready() {
+    let database = TestDatabase::new().await;
+    let host = TestHost::start(&database, &[]).await;
+    host.get("/readyz").await.ok();
+    let mut owner = sqlx::ConnectOptions::connect(&database.options()).await.unwrap();
+    let read_only = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on',
+                     current_database()); END $$";
+    sqlx::Executor::execute(&mut owner, read_only).await.unwrap();
+    // Its sessions of before don't know yet.
+    let host = TestHost::start(&database, &[]).await;
+    let problem = host.get("/readyz").await.problem(503, "not-ready");
+    assert_eq!((&problem["check"], &problem["checks"][1]["state"]), (&"database".into(), &"skipped".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_module_is_told_and_makes_unready_only_where_that_is_set() {
+    let database = TestDatabase::new().await;
+    for all_needed in [false, true] {
+        let options = HttpOptions { ready_needs_all_modules: all_needed, ..HttpOptions::default() };
+        let host = TestHost::with_options(&database, &["counter"], options).await;
+        host.put_module("bad.wasm", b"\0asm\x01\0\0\0");
+        host.until_modules("it is refused", |modules| modules.iter().any(|module| module["state"] == "refused")).await;
+        let answer = host.get("/readyz").await;
+        assert_eq!(answer.status, if all_needed { 503 } else { 200 }, "{}", answer.text);
+        let check = &answer.json()["checks"][2];
+        assert_eq!(check["state"], if all_needed { "failing" } else { "warning" });
+        assert!(check["detail"].as_str().unwrap().contains("bad.wasm"), "{check}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

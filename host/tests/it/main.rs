@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics where it stands")]
 
+mod bulk;
 mod cluster;
+mod doctor;
 mod errors;
 mod examples;
 mod guarantees;

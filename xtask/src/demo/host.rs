@@ -1,4 +1,4 @@
-//! The demo's host: a process of its own, stopped when the demo ends, however it ends.
+//! A host as a process of its own, stopped when the command that started it ends, however it ends.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -23,7 +23,7 @@ const PORT: u16 = 7400;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running host.
-pub(super) struct Host {
+pub(crate) struct Host {
     process: Child,
     base: String,
     log: PathBuf,
@@ -31,14 +31,14 @@ pub(super) struct Host {
 
 impl Host {
     /// Starts the host that was just built, with its data and modules below `folder`.
-    pub(super) fn start(workspace: &Workspace, folder: &Path, postgres_bin: &Path) -> Result<Host> {
+    pub(crate) fn start(workspace: &Workspace, folder: &Path, postgres_bin: &Path) -> Result<Host> {
         let listen = format!("127.0.0.1:{}", free_port()?);
         let log = folder.join("host.log");
         let log_file = File::create(&log)?;
         let mut host = Command::new(workspace.target.join("debug/everfold"));
         host.arg("serve").args(["--listen", &listen]);
         host.arg("--data-dir").arg(folder.join("data")).arg("--modules-dir").arg(folder.join("modules"));
-        // The demo is the same whatever the user has set, and never writes into the user's database.
+        // It is the same whatever the user has set, and never writes into the user's database.
         host.env_remove("DATABASE_URL");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EVERFOLD_")) {
             host.env_remove(name);
@@ -51,7 +51,7 @@ impl Host {
     }
 
     /// Where it answers, such as `http://127.0.0.1:7400`.
-    pub(super) fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
@@ -61,7 +61,7 @@ impl Host {
     }
 
     /// The end of its log.
-    pub(super) fn last_log_lines(&self) -> String {
+    pub(crate) fn last_log_lines(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
@@ -73,7 +73,7 @@ impl Host {
     }
 
     /// Waits until the host takes commands.
-    pub(super) fn wait_until_ready(&mut self, interrupted: &Arc<AtomicBool>) -> Result<()> {
+    pub(crate) fn wait_until_ready(&mut self, interrupted: &Arc<AtomicBool>) -> Result<()> {
         let client = Client::new(&self.base, Arc::clone(interrupted));
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -92,7 +92,7 @@ impl Host {
     }
 
     /// Asks the host to stop, and waits until it has; fails if it didn't end well.
-    pub(super) fn stop(mut self) -> Result<()> {
+    pub(crate) fn stop(mut self) -> Result<()> {
         match self.end()? {
             Some(status) if status.success() => Ok(()),
             Some(status) => bail!("the host stopped with {status}; its log ends with:\n{}", self.last_log_lines()),

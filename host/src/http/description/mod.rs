@@ -29,10 +29,11 @@ use super::problem::{Code, ProblemBody};
 use crate::model::Json;
 
 /// The tags of operations, in the page's order.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("aggregates", "Commands to a stream, and its state."),
     ("streams", "The events of one stream, read and appended as they are."),
     ("log", "The whole log of a tenant, in commit order."),
+    ("bulk", "Commands and events in any number, a line each."),
     ("snapshots", "States that are kept to make reads faster, to look at and to drop."),
     ("modules", "What can be decided, and what was."),
     ("operations", "Health, and this description."),

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Object, RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema};
 
-use super::schemas::{TEXT, name, number, text};
+use super::schemas::{TEXT, name, text};
 use crate::http::caching::KnownTag;
 use crate::http::extract::{Caller, CommandName, Conditions, ModuleName, Provenance, StreamPath, TypePath};
 use crate::http::limits::MAX_LABEL_BYTES;
@@ -49,7 +49,7 @@ impl IntoParams for Caller {
         let timeout = header(
             "Everfold-Timeout",
             "How long the caller waits, in milliseconds. The host has a default and a longest time of its own.",
-            built(number(1)),
+            built(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1))),
         );
         vec![tenant.build(), timeout.example(Some(json!(5000))).build()]
     }
@@ -114,6 +114,13 @@ impl IntoParams for StreamPath {
     }
 }
 
+impl IntoParams for ModuleName {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let name = built(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)));
+        vec![segment("name", "The module's name.", name).example(Some(json!("bank-account"))).build()]
+    }
+}
+
 impl IntoParams for TypePath {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![segment("type", "The aggregate type.", AggregateType::schema()).example(Some(json!("account"))).build()]
@@ -126,13 +133,6 @@ impl IntoParams for KnownTag {
                            would be the same, it is 304 without a body.";
         let schema = built(ObjectBuilder::new().schema_type(Type::String));
         vec![header("If-None-Match", description, schema).build()]
-    }
-}
-
-impl IntoParams for ModuleName {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let name = built(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)));
-        vec![segment("name", "The module's name.", name).example(Some(json!("bank-account"))).build()]
     }
 }
 

@@ -155,7 +155,7 @@ impl Client {
         Self { url, http: reqwest::Client::new() }
     }
 
-    /// The host's URL, without a path.
+    /// Where the host is.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

@@ -25,13 +25,7 @@ impl HostProcess {
         for name in guests {
             std::fs::write(modules.join(format!("{name}.wasm")), wasm(name)).unwrap();
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_everfold"));
-        for (name, _) in std::env::vars_os() {
-            // What is set for the tests isn't meant for their hosts.
-            if name.to_string_lossy().starts_with("EVERFOLD_") || name == "DATABASE_URL" {
-                command.env_remove(name);
-            }
-        }
+        let mut command = everfold();
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir", "data", "--modules-dir", "modules"]);
         command.current_dir(home).kill_on_drop(true).stdin(Stdio::null()).stderr(Stdio::piped());
         if let Some(dir) = std::env::var_os("EVERFOLD_PG_BIN") {
@@ -43,6 +37,13 @@ impl HostProcess {
         let mut child = command.spawn().unwrap();
         let client = Client::new(ready(&mut child).await);
         Self { child, client }
+    }
+
+    /// The most memory that the host has had, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Ends the host as an operator does, and waits for its end, which must be an orderly one.
@@ -65,6 +66,19 @@ impl Deref for HostProcess {
     fn deref(&self) -> &Client {
         &self.client
     }
+}
+
+/// The real binary, without what is set for the tests.
+pub(crate) fn everfold() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everfold"));
+    for (name, _) in std::env::vars_os() {
+        // What is set for the tests isn't meant for their hosts.
+        if name.to_string_lossy().starts_with("EVERFOLD_") || name == "DATABASE_URL" {
+            command.env_remove(name);
+        }
+    }
+    command.kill_on_drop(true);
+    command
 }
 
 /// Reads what the host logs until it names its address; the rest is read so that the host never waits for a reader.
