@@ -42,6 +42,11 @@ pub(super) enum Verb {
 #[derive(Debug, Deserialize)]
 struct Page {
     events: Vec<Box<RawValue>>,
+    links: Links,
+}
+
+#[derive(Debug, Deserialize)]
+struct Links {
     next: Option<String>,
 }
 
@@ -97,7 +102,7 @@ async fn show_events(client: &Client, stream: [&str; 2], from: i64, json: bool) 
         if !rows.is_empty() {
             table::write(&mut out, ["VERSION", "POSITION", "OCCURRED", "EVENT", "PAYLOAD"], &rows)?;
         }
-        if page.next.is_none() {
+        if page.links.next.is_none() {
             return Ok(());
         }
     }

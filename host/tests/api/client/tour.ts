@@ -71,7 +71,7 @@ async function reads() {
 
   const page = ok(await api.GET("/v1/streams/{type}/{id}/events", { params: { path: stream, query: { limit: 2 } } }));
   assert.deepEqual(page.events.map((event) => event.version), [0, 1]);
-  assert.equal(page.next, `/v1/streams/account/${id}/events?from_version=2&limit=2`);
+  assert.equal(page.links.next, `/v1/streams/account/${id}/events?from_version=2&limit=2`);
   const streams = ok(await api.GET("/v1/streams", { params: { query: { prefix: id } } }));
   assert.deepEqual(streams.streams.map((found) => [found.stream_id, found.version]), [[id, 2]]);
 }
