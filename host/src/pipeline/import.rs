@@ -109,6 +109,7 @@ impl Pipeline {
     /// Where a module has the aggregate type, it must be able to fold the event.
     fn check_import(&self, event: &ImportEvent) -> Result<(), RequestError> {
         self.check_size(&event.event.payload)?;
+        self.check_size(&event.event.metadata)?;
         let generation = self.0.modules.current();
         let Some(module) = generation.module_of(&event.stream.aggregate_type) else { return Ok(()) };
         let NewEvent { event_type, schema_version, .. } = &event.event;
