@@ -22,6 +22,7 @@ mod stream_events;
 mod streams;
 #[cfg(test)]
 mod testing;
+mod trace;
 
 use std::future::Future;
 use std::sync::Arc;

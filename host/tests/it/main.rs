@@ -13,3 +13,4 @@ mod metrics;
 mod modules;
 mod runtime;
 mod support;
+mod traces;
