@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Flags, LogFormat, Settings};
-use crate::telemetry;
+use crate::telemetry::{self, Telemetry, TracesTo};
 
 /// A WebAssembly-pluggable event store host on PostgreSQL.
 #[derive(Debug, Parser)]
@@ -79,7 +79,7 @@ pub fn run() -> ExitCode {
             Ok(worst) => return worst,
             Err(error) => Err(error),
         },
-        Verb::Serve(flags) => prepare(&flags).and_then(serve::run),
+        Verb::Serve(flags) => serve(&flags),
         Verb::Migrate(flags) => prepare(&flags).and_then(migrate::run),
         Verb::Import(import) => import::run(&import),
         Verb::Export(export) => export::run(&export),
@@ -100,15 +100,29 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// The one verb that makes traces.
+fn serve(flags: &Flags) -> anyhow::Result<()> {
+    let settings = Settings::load(flags)?;
+    let telemetry = begin(&settings, Some(TracesTo(settings.otlp_endpoint.as_deref())))?;
+    let served = serve::run(settings);
+    telemetry.end();
+    served
+}
+
 /// Gathers the settings and begins to log.
 fn prepare(flags: &Flags) -> anyhow::Result<Settings> {
     let settings = Settings::load(flags)?;
+    // Without traces nothing is left to send at the end.
+    drop(begin(&settings, None)?);
+    Ok(settings)
+}
+
+fn begin(settings: &Settings, traces: Option<TracesTo<'_>>) -> anyhow::Result<Telemetry> {
     let format = match settings.log_format {
         LogFormat::Text => telemetry::Format::Text,
         LogFormat::Json => telemetry::Format::Json,
     };
-    telemetry::init(format, &settings.log_filter)?;
-    Ok(settings)
+    Ok(telemetry::init(format, &settings.log_filter, traces)?)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::HttpOptions;
 use super::headers::{self, Precondition};
 use super::problem::Problem;
+use super::trace;
 use crate::model::{AggregateType, IdempotencyKey, Json, Origin, StreamId, StreamKey, Tenant};
 
 /// Who asks, and how long it waits.
@@ -74,7 +75,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Provenance {
             correlation_id: headers::label(&parts.headers, headers::CORRELATION_ID)?,
             causation_id: headers::label(&parts.headers, headers::CAUSATION_ID)?,
             actor: headers::label(&parts.headers, headers::ACTOR)?,
-            traceparent: headers::traceparent(&parts.headers),
+            traceparent: trace::traceparent(&parts.headers),
         }))
     }
 }

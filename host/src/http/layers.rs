@@ -15,7 +15,7 @@ use tracing::Span;
 
 use super::bodies::{self, Bodies};
 use super::problem::{Code, Problem};
-use super::{HttpOptions, metrics};
+use super::{HttpOptions, metrics, trace};
 
 /// The routes with everything that lies around them.
 pub(super) fn around<S: Clone + Send + Sync + 'static>(routes: Router<S>, options: &HttpOptions) -> Router<S> {
@@ -47,11 +47,14 @@ fn panicked(reason: Box<dyn Any + Send>) -> Response {
 /// The route instead of the path: ids are data, and data stays out of logs.
 fn span(request: &Request<Body>) -> Span {
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-    tracing::info_span!("http", method = %request.method(), route)
+    let span = tracing::info_span!("http", method = %request.method(), route);
+    trace::adopt(&span, request.headers());
+    span
 }
 
-fn log(response: &Response, latency: Duration, _: &Span) {
+fn log(response: &Response, latency: Duration, span: &Span) {
     let (status, milliseconds) = (response.status().as_u16(), latency.as_secs_f64() * 1000.0);
+    trace::answered(span, status);
     if response.status().is_server_error() {
         tracing::info!(status, milliseconds, "request failed");
     } else {

@@ -33,6 +33,7 @@ mod stream_events;
 mod streams;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod turn_away;
 pub mod upcast;
 

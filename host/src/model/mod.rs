@@ -28,5 +28,8 @@ pub use metric::{Metric, MetricKind};
 pub use names::{AggregateType, IdempotencyKey, NameError, StreamId, StreamKey, Tenant};
 pub use snapshot::{EveryN, Snapshot, SnapshotStrategy};
 
+/// Target of the spans that only traces are made of: no usual log filter lets it pass, so without traces they cost nothing.
+pub(crate) const TRACE: &str = "trace::everfold";
+
 /// Version of a stream that has no events.
 pub const NO_STREAM: i64 = -1;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::{Instrument as _, trace_span};
 use uuid::Uuid;
 
 use super::fold::{Kept, milliseconds, state_version};
@@ -12,7 +13,7 @@ use super::shard::Shard;
 use super::{ModuleFault, RequestError, fingerprint};
 use crate::model::{
     Append, AppendOutcome, Command, EventRef, Executed, Head, Json, NewEvent, Outcome, ReceiptRequest, Rejection,
-    Snapshot,
+    Snapshot, TRACE,
 };
 use crate::runtime::{
     ApplyError, CommandCheck, DecideContext, DecideError, Decided, Decision, FoldEvent, FoldMode, GuestFault, Module,
@@ -107,13 +108,14 @@ impl Shard {
                         self.release(unfit);
                     }
                     let begun = Instant::now();
-                    let folded = self.fold(&command.stream, module, placement, None, ticket).await;
+                    let fold = self.fold(&command.stream, module, placement, None, ticket);
+                    let folded = fold.instrument(trace_span!(target: TRACE, "fold")).await;
                     STAGES.fold.record(begun.elapsed());
                     folded?
                 }
             };
             let begun = Instant::now();
-            let decided = self.decide_on(command, &kept);
+            let decided = trace_span!(target: TRACE, "decide").in_scope(|| self.decide_on(command, &kept));
             STAGES.decide.record(begun.elapsed());
             match decided {
                 Ok(decided) => return Ok((kept, decided)),
@@ -285,7 +287,7 @@ impl Shard {
     /// Hands one append to the writer and waits for its end.
     pub(super) async fn submit(&self, append: Append, ticket: &Arc<Ticket>) -> Result<AppendOutcome, RequestError> {
         let answer = self.writer.submit(vec![Submission { append, ticket: ticket.clone() }])?;
-        let reply = answer.await.map_err(|_| AppendError::Unknown)?;
+        let reply = answer.instrument(trace_span!(target: TRACE, "append")).await.map_err(|_| AppendError::Unknown)?;
         Ok(reply.into_iter().next().unwrap_or(Err(AppendError::Unknown))?)
     }
 }

@@ -2,11 +2,12 @@
 
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
+use tracing::{Span, trace_span};
 use uuid::Uuid;
 
 use super::RequestError;
 use super::upcast::{Upcast, UpcastRequest};
-use crate::model::{Command, Digest, Executed, ExpectedVersion, IdempotencyKey, Json, Origin, StreamKey};
+use crate::model::{Command, Digest, Executed, ExpectedVersion, IdempotencyKey, Json, Origin, StreamKey, TRACE};
 
 /// Events to append as they are, decided by no module.
 #[derive(Debug, Clone)]
@@ -79,6 +80,29 @@ pub(super) enum Work {
 pub(super) type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
 
 impl Work {
+    /// The span of the whole request, below that of the HTTP request. Never its payload.
+    pub(super) fn span(&self) -> Span {
+        match self {
+            Self::Command(command, _) => {
+                let StreamKey { tenant, aggregate_type, stream_id } = &command.stream;
+                let name = &command.name;
+                trace_span!(target: TRACE, "command", %tenant, %aggregate_type, %stream_id, command = name)
+            }
+            Self::Append(append, _) => {
+                let StreamKey { tenant, aggregate_type, stream_id } = &append.stream;
+                trace_span!(target: TRACE, "raw-append", %tenant, %aggregate_type, %stream_id)
+            }
+            Self::State(query, _) => {
+                let StreamKey { tenant, aggregate_type, stream_id } = &query.stream;
+                trace_span!(target: TRACE, "state", %tenant, %aggregate_type, %stream_id)
+            }
+            Self::Upcast(request, _) => {
+                let UpcastRequest { tenant, aggregate_type, .. } = request.as_ref();
+                trace_span!(target: TRACE, "upcast", %tenant, %aggregate_type)
+            }
+        }
+    }
+
     /// The stream whose requests are handled in order; none for what concerns no stream alone.
     pub(super) fn stream(&self) -> Option<&StreamKey> {
         match self {

@@ -16,6 +16,7 @@ use super::request::{Reply, Work};
 use super::shard::{Job, Shard};
 use super::snapshots::SnapshotKeeper;
 use super::{QuarantineOptions, QuarantineReport, RawAppend, RequestError, StateQuery, StateView};
+use crate::model::TRACE;
 use crate::model::metric::Held;
 use crate::model::{AggregateType, Command, Executed, Json, SnapshotStrategy, StreamKey, Tenant};
 use crate::runtime::{ActiveModules, Engine};
@@ -274,9 +275,15 @@ impl Pipeline {
         let (reply, answer) = oneshot::channel();
         let work = work(reply);
         let shard = self.shard_of(&work);
+        let span = work.span();
+        let waiting = tracing::trace_span!(target: TRACE, parent: &span, "queue");
         let places = [Held::new(&metrics::REQUESTS), Held::new(&shard.requests)];
         let queued_at = std::time::Instant::now();
-        if shard.jobs.send(Job { work, ticket: ticket.clone(), queued_at, _permit: permit, _places: places }).is_err() {
+        if shard
+            .jobs
+            .send(Job { work, ticket: ticket.clone(), queued_at, span, waiting, _permit: permit, _places: places })
+            .is_err()
+        {
             return Err(RequestError::Internal("the shard has ended".to_owned()));
         }
         Ok(Waiting { pipeline: self.clone(), ticket, answer })

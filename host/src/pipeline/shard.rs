@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
 use super::metrics::{self, STAGES};
 use super::quarantine::Quarantine;
@@ -34,6 +35,10 @@ pub(super) struct Job {
     pub(super) work: Work,
     pub(super) ticket: Arc<Ticket>,
     pub(super) queued_at: Instant,
+    /// The request's span.
+    pub(super) span: Span,
+    /// The span of its wait for its stream's turn: it ends with this.
+    pub(super) waiting: Span,
     pub(super) _permit: OwnedSemaphorePermit,
     pub(super) _places: [Held; 2],
 }
@@ -115,18 +120,19 @@ impl Shard {
     }
 
     async fn handle(&self, job: Job) {
-        let ticket = &job.ticket;
+        let (ticket, span) = (&job.ticket, job.span);
+        drop(job.waiting);
         // A caller that is gone misses nothing: what was committed is in the log.
         match job.work {
             Work::Command(command, reply) => {
                 STAGES.queue.record(job.queued_at.elapsed());
-                let _ = reply.send(in_time(ticket, self.command(&command, ticket)).await);
+                let _ = reply.send(in_time(ticket, self.command(&command, ticket)).instrument(span).await);
             }
             Work::Append(append, reply) => {
-                let _ = reply.send(in_time(ticket, self.raw_append(&append, ticket)).await);
+                let _ = reply.send(in_time(ticket, self.raw_append(&append, ticket)).instrument(span).await);
             }
             Work::State(query, reply) => {
-                let _ = reply.send(in_time(ticket, self.state(&query, ticket)).await);
+                let _ = reply.send(in_time(ticket, self.state(&query, ticket)).instrument(span).await);
             }
             Work::Upcast(request, reply) => {
                 let _ = reply.send(in_time(ticket, self.upcast(*request, ticket)).await);

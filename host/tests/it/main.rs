@@ -20,3 +20,4 @@ mod reads;
 mod runtime;
 mod support;
 mod tour;
+mod traces;

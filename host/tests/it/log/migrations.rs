@@ -5,7 +5,7 @@ use std::error::Error as _;
 use everfold::store::{AppendError, MigrateError, Store, StoreError, StoreOptions, WriterOptions, migrate};
 use sqlx::{ConnectOptions, Executor};
 
-use super::{answer, append, appended, host, number, receipt, stream, submit};
+use super::{answer, append, appended, host, number, receipt, stream, submit, until};
 use crate::support::postgres::TestDatabase;
 
 async fn is_current(database: &TestDatabase) -> Result<(), StoreError> {
@@ -104,6 +104,10 @@ async fn a_login_without_rights_beyond_its_database_is_enough() {
     stuck.execute("BEGIN").await.unwrap();
     stuck.execute("SELECT FROM everfold.log_head FOR UPDATE").await.unwrap();
     assert_eq!(answer(submit(&writer, vec![append(&stream("s"), 1)])).await, [Ok(appended(2, 3))]);
+    // It lets go of its locks before it leaves the list of sessions.
+    let left = "SELECT count(*) = 1 FROM pg_stat_activity
+                WHERE application_name = 'everfold-writer' AND datname = current_database()";
+    until(&mut superuser, "the stuck session is gone", left).await;
     let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                 WHERE application_name = 'everfold-writer' AND datname = current_database()";
     assert_eq!(number(&mut superuser, kill).await, 1);
