@@ -9,13 +9,13 @@ pub(super) mod commands;
 pub(super) mod events;
 mod lines;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, FuturesOrdered};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Serialize;
@@ -64,7 +64,7 @@ trait Kind: Send + 'static {
 type Numbered<E> = (u64, Result<E, Problem>);
 
 /// The answers to lines that are under way.
-type Answering = Pin<Box<dyn Future<Output = Vec<Answered>> + Send>>;
+type Answering = BoxFuture<'static, Vec<Answered>>;
 
 /// A line's answer.
 struct Answered {
@@ -108,7 +108,7 @@ struct Bulk<K: Kind> {
     /// Lines that were read and aren't under way yet.
     batch: Vec<Numbered<K::Entry>>,
     batch_bytes: usize,
-    under_way: FuturesOrdered<Pin<Box<dyn Future<Output = (usize, Vec<Answered>)> + Send>>>,
+    under_way: FuturesOrdered<BoxFuture<'static, (usize, Vec<Answered>)>>,
     bytes_under_way: usize,
     /// When a client that sends no line, and waits for none, is let go.
     idle_until: Instant,
