@@ -76,7 +76,7 @@ pub fn init(format: Format, filter: &str, traces: Option<TracesTo<'_>>) -> Resul
     let traces = traces.map(|to| Traces::begin(to.0)).transpose()?.flatten();
     match &traces {
         Some(spans) => {
-            tracing_subscriber::registry().with(spans.layer()).with(lines(format).with_filter(filter)).try_init()?
+            tracing_subscriber::registry().with(spans.layer()).with(lines(format).with_filter(filter)).try_init()?;
         }
         None => tracing_subscriber::registry().with(lines(format)).with(filter).try_init()?,
     }
