@@ -29,7 +29,8 @@ impl Guest for Module {
     type Aggregate = Parcel;
 
     fn describe() -> Descriptor {
-        let old = |(event_type, schema_version): (&str, u32)| EventKind { event_type: event_type.into(), schema_version };
+        let old =
+            |(event_type, schema_version): (&str, u32)| EventKind { event_type: event_type.into(), schema_version };
         Descriptor {
             name: env!("CARGO_PKG_NAME").into(),
             version: env!("CARGO_PKG_VERSION").into(),
