@@ -180,7 +180,7 @@ fn writer_options(settings: &Settings) -> WriterOptions {
     }
 }
 
-fn engine_options(settings: &Settings) -> EngineOptions {
+pub(super) fn engine_options(settings: &Settings) -> EngineOptions {
     let memory_bytes = settings.guest_memory_limit_bytes.get();
     let limits = Limits {
         memory_bytes,

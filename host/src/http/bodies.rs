@@ -6,7 +6,8 @@ use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use futures_util::StreamExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::HttpOptions;
 use super::problem::{Code, Problem};
@@ -31,10 +32,10 @@ impl Bodies {
     }
 
     /// The share of a body, held until its request is answered. Without an announced length it may become the largest.
-    fn share(&self, body: &Body) -> Result<SemaphorePermit<'_>, Problem> {
+    fn share(&self, body: &Body) -> Result<OwnedSemaphorePermit, Problem> {
         let announced = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
         let units = announced.map_or(self.largest, |bytes| bytes.min(self.largest)).div_ceil(UNIT);
-        self.free.try_acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).map_err(|_| {
+        Arc::clone(&self.free).try_acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX)).map_err(|_| {
             let detail = format!(
                 "request bodies take {} bytes together, as many as this host allows: nothing was executed; repeat the \
                  request after Retry-After seconds",
@@ -48,9 +49,22 @@ impl Bodies {
 /// Lets a request in that has its share.
 pub(super) async fn within(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
     match bodies.share(request.body()) {
-        Ok(_held) => next.run(request).await,
+        Ok(share) => held(next.run(request).await, share),
         Err(problem) => problem.into_response(),
     }
+}
+
+/// An answer that is a stream may still read the request: it has the share until it ends.
+fn held(response: Response, share: OwnedSemaphorePermit) -> Response {
+    if share.num_permits() == 0 || response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| {
+        Body::from_stream(body.into_data_stream().map(move |chunk| {
+            let _until_the_end = &share;
+            chunk
+        }))
+    })
 }
 
 #[cfg(test)]
@@ -71,6 +85,19 @@ mod tests {
         assert!(bodies.share(&Body::empty()).is_ok(), "a read takes nothing");
         drop(held);
         assert!(bodies.share(&unannounced()).is_ok());
+    }
+
+    #[test]
+    fn an_answer_that_is_a_stream_keeps_the_share_of_its_request() {
+        let bodies = bodies(4 * UNIT, 4 * UNIT);
+        let share = || bodies.share(&Body::from(vec![0; 3 * UNIT]));
+        let stream = Body::from_stream(futures_util::stream::empty::<Result<Vec<u8>, std::io::Error>>());
+        let answer = held(Response::new(stream), share().expect("it is free"));
+        assert!(share().is_err());
+        drop(answer);
+        let answer = held(Response::new(Body::from("done")), share().expect("it is free again"));
+        assert!(share().is_ok(), "what is answered as a whole has read its request");
+        drop(answer);
     }
 
     #[test]

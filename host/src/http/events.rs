@@ -103,7 +103,9 @@ pub(super) async fn read(
     let shown = upcast::show(&api.pipeline, page.events, which.upcast, caller.deadline).await?;
     // The same positions hold the same events for good: what can differ is how far the log goes.
     let (epoch, limit) = (page.head.epoch.to_be_bytes(), query.limit.to_be_bytes());
-    let parts = [query.tenant.as_str().as_bytes(), &epoch, &limit, shown.modules.as_bytes()];
+    // A time may lead to another place than it did before.
+    let from = query.from.map_or(0, |from| from.position).to_be_bytes();
+    let parts = [query.tenant.as_str().as_bytes(), &epoch, &limit, &from, shown.modules.as_bytes()];
     let validator = Validator::new(page.head.position, &parts);
     let body = LogEvents {
         events: shown.events.into_iter().map(|event| LogEvent::of(page.head.epoch, event)).collect(),

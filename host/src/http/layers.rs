@@ -14,6 +14,7 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 
 use super::bodies::{self, Bodies};
+use super::caching;
 use super::problem::{Code, Problem};
 use super::{HttpOptions, metrics, trace};
 
@@ -26,6 +27,7 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(routes: Router<S>, option
         .layer(DefaultBodyLimit::max(options.max_body_bytes))
         .layer(from_fn_with_state(Bodies::new(options), bodies::within))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::map_response(caching::private))
         .layer(trace)
         .layer(middleware::from_fn(metrics::count))
 }

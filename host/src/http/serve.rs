@@ -47,6 +47,7 @@ pub async fn serve(listener: TcpListener, router: Router, options: &HttpOptions,
             },
         };
         without_delay(&stream);
+        give_up_after(&stream, options.idle_timeout);
         let Ok(place) = Arc::clone(&free).try_acquire_owned() else {
             turn_away.begin(stream, options.max_connections);
             continue;
@@ -100,6 +101,20 @@ fn without_delay(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY can't be set");
     }
+}
+
+/// A client that doesn't read its answer is let go, as one is that doesn't ask: the system ends a connection on which
+/// nothing that was sent is taken for so long. Where it can't, such a client keeps its place.
+fn give_up_after(stream: &TcpStream, patience: Duration) {
+    #[cfg(target_os = "linux")]
+    {
+        let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+            tracing::debug!(%error, "TCP_USER_TIMEOUT can't be set");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, patience);
 }
 
 #[cfg(test)]
@@ -170,6 +185,31 @@ mod tests {
             let answer = rest(send(server.address, &format!("GET /slow HTTP/1.1\r\n{headers}\r\n")).await).await;
             assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let ended = CancellationToken::new();
+        let told = ended.clone();
+        let endless = async move || {
+            // Dropped with the connection.
+            let guard = told.drop_guard();
+            let chunks = futures_util::stream::repeat_with(move || {
+                let _held = &guard;
+                Ok::<_, io::Error>(vec![b'x'; 64 << 10])
+            });
+            axum::body::Body::from_stream(chunks)
+        };
+        let router = Router::new().route("/endless", get(endless));
+        let options = HttpOptions { idle_timeout: Duration::from_millis(300), ..HttpOptions::default() };
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        tokio::spawn(async move { serve(listener, router, &options, token).await });
+        let _unread = send(address, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        tokio::time::timeout(PATIENCE, ended.cancelled()).await.expect("the connection is given up");
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@ pub(super) struct Page {
     /// The most events.
     limit: Option<i64>,
     /// Only these event types, separated by commas.
+    #[param(pattern = r"^[^,\x00-\x1f\x7f-\x9f]{1,200}(?:,[^,\x00-\x1f\x7f-\x9f]{1,200})*$")]
     event_type: Option<String>,
     /// Whether events are shown in the newest form that the active modules know. Filter and limit are about events as
     /// they are stored.

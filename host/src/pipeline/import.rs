@@ -3,21 +3,25 @@
 //! Batches of many streams go to the writer as they are, past the shards: aggregates that are kept folded find out by
 //! the check of their head, as they do when another host writes.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::raw::check_readable;
+use super::route::Room;
 use super::{Pipeline, RequestError};
 use crate::model::{Append, AppendOutcome, ExpectedVersion, NewEvent, StreamKey};
 use crate::store::{AppendError, AppendReply, Place, Standing, StoreError, Submission, Ticket};
 
 /// How often what another writer of the same streams made stale is tried again.
 const ROUNDS: usize = 10;
+
+/// Streams with another history that an import remembers; beyond it the import has nothing to do with this log.
+const MAX_DIVERGED: usize = 10_000;
 
 /// The pause before a database that is away is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -59,21 +63,49 @@ pub enum ImportError {
         /// The stream's version.
         actual: i64,
     },
+    /// An earlier event of its stream is another one in the log: what follows it isn't this stream's history.
+    #[error("an earlier event of the stream is another one in the log")]
+    Diverged {
+        /// The stream's version.
+        actual: i64,
+    },
     /// It can't be imported, or not now.
     #[error(transparent)]
     Failed(#[from] RequestError),
+}
+
+/// The streams that an import found to have another history in the log. Nothing more is appended to them: it would be
+/// the end of one history behind the begin of another.
+#[derive(Debug, Clone, Default)]
+pub struct Diverged(Arc<Mutex<HashMap<StreamKey, i64>>>);
+
+impl Diverged {
+    /// Takes note of a stream, at this version; false where there are more than can be remembered.
+    fn insert(&self, stream: &StreamKey, actual: i64) -> bool {
+        let mut streams = self.0.lock().expect("no holder panics");
+        if streams.len() >= MAX_DIVERGED && !streams.contains_key(stream) {
+            return false;
+        }
+        streams.insert(stream.clone(), actual);
+        true
+    }
+
+    fn get(&self, stream: &StreamKey) -> Option<i64> {
+        self.0.lock().expect("no holder panics").get(stream).copied()
+    }
 }
 
 /// Events that were sent to the log, in their order.
 pub struct Importing {
     pipeline: Pipeline,
     deadline: Instant,
+    diverged: Diverged,
     events: Vec<ImportEvent>,
     results: Vec<Option<Result<Imported, ImportError>>>,
     sent: Vec<Sent>,
-    /// All go out in one statement; apart from each other once PostgreSQL refused one of them.
+    /// All go out in one statement; each event by itself once PostgreSQL refused one of them.
     together: bool,
-    _permit: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 /// Appends that the writer has.
@@ -88,19 +120,21 @@ type Run = Vec<usize>;
 
 impl Pipeline {
     /// Sends events of one tenant to the log, all in one batch whose positions follow their order. Waits until there is
-    /// room, and then gives them `time`. Of events that are there already nothing is written.
-    pub async fn import(&self, events: Vec<ImportEvent>, time: Duration) -> Importing {
-        let permit = self.permit().await;
+    /// room, and then gives them `time`. Of events that are there already nothing is written. Batches of one import
+    /// share what they know of streams that have `diverged`, and are sent one after the other.
+    pub async fn import(&self, events: Vec<ImportEvent>, time: Duration, diverged: &Diverged) -> Importing {
+        let room = self.room_for_line().await;
         let results =
             events.iter().map(|event| self.check_import(event).err().map(|error| Err(error.into()))).collect();
         let mut importing = Importing {
             pipeline: self.clone(),
             deadline: Instant::now() + time,
+            diverged: diverged.clone(),
             events,
             results,
             sent: Vec::new(),
             together: true,
-            _permit: permit,
+            _room: room,
         };
         importing.send().await;
         importing
@@ -181,16 +215,35 @@ impl Importing {
                 Standing::Other { event_id, actual } => Err(ImportError::Taken { event_id, actual }),
             });
         }
+        self.part_from_diverged()
+    }
+
+    /// What comes behind a place that another event has is no part of the stream's history in the log.
+    fn part_from_diverged(&mut self) -> Result<(), RequestError> {
+        for (event, result) in self.events.iter().zip(&mut self.results) {
+            match result {
+                Some(Err(ImportError::Taken { actual, .. })) if !self.diverged.insert(&event.stream, *actual) => {
+                    let message = format!(
+                        "more than {MAX_DIVERGED} streams have another history in the log: this file isn't one of it"
+                    );
+                    return Err(RequestError::TooLarge { message });
+                }
+                Some(_) => {}
+                None => *result = self.diverged.get(&event.stream).map(|actual| Err(ImportError::Diverged { actual })),
+            }
+        }
         Ok(())
     }
 
-    /// The open events, cut where the next one isn't of the same stream or doesn't follow.
+    /// The open events, cut where the next one isn't of the same stream or doesn't follow; one by one where they go apart.
     fn runs(&self) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for (place, event) in self.events.iter().enumerate().filter(|(place, _)| self.results[*place].is_none()) {
             let follows = |last: &ImportEvent| last.stream == event.stream && last.version + 1 == event.version;
             match runs.last_mut() {
-                Some(run) if run.last().is_some_and(|last| follows(&self.events[*last])) => run.push(place),
+                Some(run) if self.together && run.last().is_some_and(|last| follows(&self.events[*last])) => {
+                    run.push(place);
+                }
                 _ => runs.push(vec![place]),
             }
         }
@@ -221,7 +274,7 @@ impl Importing {
                 Ok(Ok(reply)) => reply,
                 Ok(Err(_)) | Err(_) => tickets.iter().map(given_up).collect(),
             };
-            let alone = runs.len() == 1;
+            let alone = runs.len() == 1 && runs[0].len() == 1;
             for (run, outcome) in runs.iter().zip(reply) {
                 self.settle(run, outcome, alone, &mut unsettled);
             }

@@ -21,7 +21,7 @@ mod state;
 mod upcast;
 
 pub use error::{ModuleFault, RequestError};
-pub use import::{ImportError, ImportEvent, Imported, Importing};
+pub use import::{Diverged, ImportError, ImportEvent, Imported, Importing};
 pub(crate) use metrics::METRICS;
 pub use quarantine::{
     BreakerState, Held, HeldBy, ModuleHealth, QuarantineOptions, QuarantineReport, QuarantinedStream,

@@ -51,6 +51,8 @@ pub struct Pipeline(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     shards: Vec<ShardQueue>,
     permits: Arc<Semaphore>,
+    /// Room for lines of bulk requests: half of the whole, so that waiting lines leave room for single requests.
+    bulk_permits: Arc<Semaphore>,
     pub(super) store: Store,
     pub(super) writer: Writer,
     pub(super) modules: ActiveModules,
@@ -64,6 +66,12 @@ pub(super) struct Inner {
 struct ShardQueue {
     jobs: mpsc::UnboundedSender<Job>,
     requests: Gauge,
+}
+
+/// The room that a request takes until it is answered.
+pub(super) struct Room {
+    _permit: OwnedSemaphorePermit,
+    _of_bulk: Option<OwnedSemaphorePermit>,
 }
 
 /// A command that has its place in its shard's queue.
@@ -129,6 +137,7 @@ impl Pipeline {
         let inner = Inner {
             shards: senders,
             permits,
+            bulk_permits: Arc::new(Semaphore::new(options.queue.div_ceil(2))),
             store: store.clone(),
             writer: writer.clone(),
             modules: modules.clone(),
@@ -229,8 +238,8 @@ impl Pipeline {
         let (aggregate_type, begun) = (command.stream.aggregate_type.clone(), std::time::Instant::now());
         let queued = match self.check_size(&command.payload) {
             Ok(()) => {
-                let permit = self.permit().await;
-                self.enqueue(permit, Instant::now() + time, |reply| Work::Command(Box::new(command), reply))
+                let room = self.room_for_line().await;
+                self.enqueue(room, Instant::now() + time, |reply| Work::Command(Box::new(command), reply))
             }
             Err(error) => Err(error),
         };
@@ -251,9 +260,12 @@ impl Pipeline {
         Err(RequestError::TooLarge { message: format!("a payload of {size} bytes is too large: at most {limit}") })
     }
 
-    /// Room for one request, waited for.
-    pub(super) async fn permit(&self) -> OwnedSemaphorePermit {
-        self.0.permits.clone().acquire_owned().await.expect("the semaphore is never closed")
+    /// Room for one line of a bulk request, waited for. Lines wait for each other first, so that at most one waits
+    /// for the room that single requests have too.
+    pub(super) async fn room_for_line(&self) -> Room {
+        let of_bulk = self.0.bulk_permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let permit = self.0.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        Room { _permit: permit, _of_bulk: Some(of_bulk) }
     }
 
     pub(super) async fn ask<T>(
@@ -262,12 +274,12 @@ impl Pipeline {
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> Result<T, RequestError> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| RequestError::Overloaded)?;
-        self.enqueue(permit, deadline, work)?.answer().await
+        self.enqueue(Room { _permit: permit, _of_bulk: None }, deadline, work)?.answer().await
     }
 
     fn enqueue<T>(
         &self,
-        permit: OwnedSemaphorePermit,
+        room: Room,
         deadline: Instant,
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> Result<Waiting<T>, RequestError> {
@@ -281,7 +293,7 @@ impl Pipeline {
         let queued_at = std::time::Instant::now();
         if shard
             .jobs
-            .send(Job { work, ticket: ticket.clone(), queued_at, span, waiting, _permit: permit, _places: places })
+            .send(Job { work, ticket: ticket.clone(), queued_at, span, waiting, _room: room, _places: places })
             .is_err()
         {
             return Err(RequestError::Internal("the shard has ended".to_owned()));

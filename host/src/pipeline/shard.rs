@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use lru::LruCache;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
@@ -22,7 +22,7 @@ use tracing::{Instrument as _, Span};
 use super::metrics::{self, STAGES};
 use super::quarantine::Quarantine;
 use super::request::Work;
-use super::route::PipelineOptions;
+use super::route::{PipelineOptions, Room};
 use super::snapshots::SnapshotKeeper;
 use super::{RequestError, fold::Kept};
 use crate::model::metric::Held;
@@ -39,7 +39,7 @@ pub(super) struct Job {
     pub(super) span: Span,
     /// The span of its wait for its stream's turn: it ends with this.
     pub(super) waiting: Span,
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _room: Room,
     pub(super) _places: [Held; 2],
 }
 

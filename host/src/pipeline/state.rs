@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::command::{SPOILT, again, verdict};
 use super::fold::Kept;
+use super::quarantine::Verdict;
 use super::shard::Shard;
 use super::{RequestError, StateQuery, StateView};
 use crate::model::{Base, Head, Json, StreamKey};
@@ -19,7 +20,12 @@ impl Shard {
             Some(version) => self.past_state(&query.stream, &module, version, ticket).await,
             None => self.present_state(query, &module, ticket).await,
         };
-        pass.settle(&verdict(&state));
+        let verdict = match verdict(&state) {
+            // A past state says nothing of the events behind it, which may be those that the module fails on.
+            Verdict::Well if query.at_version.is_some() => Verdict::Nothing,
+            verdict => verdict,
+        };
+        pass.settle(&verdict);
         state
     }
 

@@ -4,7 +4,8 @@ import schemathesis
 
 # Of each group, a request may have one. That more are refused has a test of its own.
 EXCLUSIVE_HEADERS = ("Expected-Version", "If-Match", "If-None-Match")
-EXCLUSIVE_QUERY = ("after", "from_time")
+# Where a page of the log begins, by the direction of reading.
+BEGINNINGS = {"forward": ("after", "from_time"), "backward": ("before", "before_time")}
 
 # Milliseconds that every request can do with: one that is given less is rightly answered 503 or 504.
 AMPLE = 30_000
@@ -16,6 +17,18 @@ def keep_one(parameters, names, chosen):
     for name in present:
         if name != present[chosen % len(present)]:
             del parameters[name]
+
+
+def begin_once(query, chosen):
+    """Leaves one beginning, of the direction that is read in. What is no direction stays what it is."""
+    direction = (query or {}).get("direction", "forward")
+    if direction not in BEGINNINGS:
+        return
+    for other, names in BEGINNINGS.items():
+        if other != direction:
+            for name in names:
+                query.pop(name, None)
+    keep_one(query, BEGINNINGS[direction], chosen)
 
 
 def allow_time(headers):
@@ -35,8 +48,8 @@ def quote_version(headers):
 def before_call(context, case, kwargs):
     chosen = sum(map(ord, f"{case.path_parameters}{case.body}"))
     keep_one(case.headers, EXCLUSIVE_HEADERS, chosen)
-    if case.operation.path == "/v1/events":
-        keep_one(case.query, EXCLUSIVE_QUERY, chosen)
+    if case.operation.path == "/v1/events" and case.query:
+        begin_once(case.query, chosen)
     allow_time(case.headers)
     quote_version(case.headers)
     # Events that the loaded module doesn't know are refused: they go to streams that no module is for.

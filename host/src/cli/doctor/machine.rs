@@ -8,6 +8,7 @@ use rustix::fs::statvfs;
 use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::report::Report;
+use crate::cli::serve::engine_options;
 use crate::config::Settings;
 use crate::modules;
 use crate::runtime::{Engine, EngineOptions};
@@ -24,7 +25,7 @@ pub(super) fn look(settings: &Settings, report: &mut Report) {
     compiled(&settings.data_dir.join("compiled"), report);
     files(report);
     address(settings, report);
-    modules(&settings.modules_dir, report);
+    modules(settings, report);
 }
 
 fn disk(data_dir: &Path, report: &mut Report) {
@@ -91,15 +92,17 @@ fn address(settings: &Settings, report: &mut Report) {
     }
 }
 
-fn modules(dir: &Path, report: &mut Report) {
-    // A few places are enough to try one module after the other. Nothing is registered, nothing kept.
-    let engine = match Engine::new(EngineOptions { max_instances: 8, ..EngineOptions::default() }) {
+fn modules(settings: &Settings, report: &mut Report) {
+    // As the host would judge them, but a few places are enough to try one module after the other, and nothing is kept.
+    let options = EngineOptions { max_instances: 8, cache_dir: None, ..engine_options(settings) };
+    let engine = match Engine::new(options) {
         Ok(engine) => engine,
         Err(error) => {
             let advice = "raise the limit of address space (`ulimit -v`), or see whether vm.overcommit_memory is 2";
             return report.broken("modules", format!("{:#}", anyhow::Error::new(error)), advice);
         }
     };
+    let dir = &settings.modules_dir;
     let files = match modules::inspect(dir, &engine) {
         Ok(files) => files,
         Err(error) => {

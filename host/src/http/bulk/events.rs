@@ -23,7 +23,7 @@ use crate::http::serve::Stopping;
 use crate::http::stream_events::utc;
 use crate::http::{Api, HttpOptions};
 use crate::model::{ExpectedVersion, Json, NO_STREAM, NewEvent, StreamKey, Tenant};
-use crate::pipeline::{ImportError, ImportEvent, Imported, Pipeline};
+use crate::pipeline::{Diverged, ImportError, ImportEvent, Imported, Pipeline};
 
 /// How much is to be said of the lines.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -85,7 +85,8 @@ pub(in crate::http) async fn import(
     check_headers(&headers)?;
     let options: Arc<HttpOptions> = api.options;
     let time = headers::timeout(&headers, options.default_timeout, options.max_timeout)?;
-    let events = Events { pipeline: api.pipeline, tenant: caller.tenant, time };
+    let diverged = Diverged::default();
+    let events = Events { pipeline: api.pipeline, tenant: caller.tenant, time, diverged };
     Ok(answer(events, body, stopping, &options, which.results == Results::Summary))
 }
 
@@ -94,6 +95,7 @@ struct Events {
     pipeline: Pipeline,
     tenant: Tenant,
     time: Duration,
+    diverged: Diverged,
 }
 
 impl Kind for Events {
@@ -144,7 +146,7 @@ impl Kind for Events {
                 }),
             ));
         }
-        let importing = self.pipeline.import(events, self.time).await;
+        let importing = self.pipeline.import(events, self.time, &self.diverged).await;
         Box::pin(async move {
             let mut outcomes = importing.outcomes().await.into_iter();
             let mut answer = |(line, place): (u64, Result<(StreamKey, i64), Problem>)| {
@@ -183,6 +185,9 @@ fn problem(stream: &StreamKey, version: i64, error: ImportError) -> Problem {
         }
         ImportError::Gap { actual } => {
             (format!("{stream} is at version {actual}: import version {} first", actual + 1), actual)
+        }
+        ImportError::Diverged { actual } => {
+            (format!("{stream} has a history of its own: an earlier line of it is another event there"), actual)
         }
         ImportError::Taken { event_id, actual } => {
             let detail = format!(

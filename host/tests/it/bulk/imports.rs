@@ -167,6 +167,35 @@ async fn what_the_database_refuses_costs_its_own_line_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_before_a_refused_event_of_its_stream_is_imported() {
+    let database = TestDatabase::new().await;
+    let host = TestHost::start(&database, &[]).await;
+    let refuse = "ALTER TABLE everfold.event_store ADD CHECK (payload::text <> '\"no\"')";
+    owner(&database).await.execute(refuse).await.unwrap();
+    let lines: Vec<_> =
+        (0..10).map(|n| event("note/a", n, "Noted", json!(if n == 7 { "no" } else { "yes" }))).collect();
+    let (answers, _) = post_lines(&host, "/v1/events", &texts(&lines)).await;
+    assert_eq!(statuses(&answers), [200, 200, 200, 200, 200, 200, 200, 500, 409, 409]);
+    assert_eq!(log(&database).await.len(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_one_history_is_not_put_behind_the_begin_of_another() {
+    let database = TestDatabase::new().await;
+    let host = TestHost::start(&database, &[]).await;
+    let own = r#"{"events":[{"event_type":"A","payload":1},{"event_type":"A","payload":1}]}"#;
+    host.append("note/own", own, &[]).await.ok();
+    // The later lines are in another batch than the first.
+    let mut lines: Vec<_> = (0..4).map(|n| event("note/own", n, "Noted", json!(n))).collect();
+    lines.extend((0..600).map(|n| event("note/other", n, "Noted", json!(n))));
+    lines.extend((2..4).map(|n| event("note/own", n, "Noted", json!(n))));
+    let (answers, last) = post_lines(&host, "/v1/events", &texts(&lines)).await;
+    assert_eq!((statuses(&answers[..4]), statuses(&answers[604..])), (vec![409; 4], vec![409; 2]));
+    assert_eq!(last["failed"], 6);
+    assert_eq!(log(&database).await.len(), 602);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_aggregate_that_is_kept_folded_sees_what_was_imported() {
     let database = TestDatabase::new().await;
     let host = TestHost::start(&database, &["bank-account"]).await;
