@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 pub(crate) const MODULE: &str = "bank-account";
 
 /// The files of the checks, from the root: pinned versions, schemathesis's settings, the generated client's program.
-const FOLDER: &str = "host/tests/api";
+pub(crate) const FOLDER: &str = "host/tests/api";
 
 /// What schemathesis is told.
 const SCHEMATHESIS: [&str; 2] = ["schemathesis.toml", "schemathesis_hooks.py"];

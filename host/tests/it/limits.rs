@@ -66,6 +66,12 @@ fn rows() -> Vec<Row> {
             "shortened to it",
         ),
         ("Time without a request on a connection", format!("{} s", http.idle_timeout.as_secs()), None, "closed"),
+        (
+            "Time without taking what is answered, on Linux",
+            format!("{} s", http.idle_timeout.as_secs()),
+            None,
+            "closed",
+        ),
         ("Connections", settings.max_connections.to_string(), Some("max_connections"), "`overloaded`, closed"),
         ("Requests under way", settings.writer_queue.to_string(), Some("writer_queue"), "`overloaded`"),
         (
