@@ -1,6 +1,6 @@
 //! What version 1.1 adds: closing. Its other rules are tested in version 1.0.
 
-use bank_account::{Account, Command, Error, Event};
+use bank_account_v1_1::{Account, Command, Error, Event};
 use everfold_sdk::serde_json::json;
 use everfold_sdk::testing::{given, given_nothing};
 

@@ -2,7 +2,7 @@
 
 use everfold_sdk::serde_json::json;
 use everfold_sdk::testing::{History, given_nothing};
-use schema_change::{Command, Event, Price, Subscription};
+use schema_change_v2::{Command, Event, Price, Subscription};
 
 fn euros(amount: u64) -> Price {
     Price { amount, currency: "EUR".into() }

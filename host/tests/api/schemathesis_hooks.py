@@ -22,7 +22,7 @@ def keep_one(parameters, names, chosen):
 def begin_once(query, chosen):
     """Leaves one beginning, of the direction that is read in. What is no direction stays what it is."""
     direction = (query or {}).get("direction", "forward")
-    if direction not in BEGINNINGS:
+    if direction not in list(BEGINNINGS):
         return
     for other, names in BEGINNINGS.items():
         if other != direction:
