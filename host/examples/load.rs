@@ -28,6 +28,8 @@ struct Options {
 #[expect(clippy::print_stdout, reason = "the result goes to the terminal")]
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // Its client of HTTP has no TLS provider of its own.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let options = Arc::new(Options::parse());
     let counted = Arc::new(AtomicU64::new(0));
     let begin = Instant::now() + Duration::from_secs(1);
