@@ -1,0 +1,1 @@
+//! Holds what was seen to the log.
