@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::stream::{self, StreamExt as _};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::{self, Violation};
@@ -122,19 +122,27 @@ async fn storm(cli: &Cli, site: &Arc<Site>, crowd: &Arc<Crowd>) -> Result<(Vec<V
     let over = CancellationToken::new();
     let planned = faults::plan(cli.seed, run, site.hosts.len(), cli.kinds());
     let clock = crowd.http.clock();
-    let faults = faults::run(site, planned, clock, &over);
+    let faults = async {
+        let injected = faults::run(site, planned, clock, &over).await;
+        if injected.is_err() {
+            // The harness can't do what was planned: there is no point in going on.
+            over.cancel();
+        }
+        injected
+    };
     let ends = async {
-        sleep(run).await;
+        let _ = timeout(run, over.cancelled()).await;
         over.cancel();
     };
     let (injected, (), ()) = tokio::join!(faults, crowd.work(cli.seed, &over), ends);
+    let injected = injected?;
     let acknowledged = crowd.ledger.acknowledged();
     let mut found = Vec::new();
     if acknowledged < LEAST_PER_SECOND * u64::from(cli.seconds) {
         let what = format!("only {acknowledged} commands were carried out in {} s", cli.seconds);
         found.push(Violation { promise: "progress", what });
     }
-    Ok((found, injected?))
+    Ok((found, injected))
 }
 
 /// Asks again for everything that is still unknown and may be asked for again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::http::{Http, answer, command_of, expected};
+use super::http::{Http, answer, causes, command_of, expected};
 use crate::history::{Answer, Attempt, Instant, Operation};
 
 /// How long all lines together may take.
@@ -22,7 +22,7 @@ pub(super) async fn attempt(http: &Http, operations: &mut [Operation], host: usi
         Ok(response) if response.status().is_success() => answers(http, operations, response).await,
         Ok(response) => refused(http, operations, response).await,
         Err(error) if error.is_connect() => all(http, operations, &Answer::NotExecuted { code: "not-sent".to_owned() }),
-        Err(error) => all(http, operations, &Answer::Unknown { why: error.to_string() }),
+        Err(error) => all(http, operations, &Answer::Unknown { why: causes(&error) }),
     };
     for (operation, (done, answer)) in operations.iter_mut().zip(heard) {
         operation.attempts.push(Attempt { host, sent, done, answer });
@@ -64,7 +64,7 @@ async fn answers(http: &Http, operations: &[Operation], response: reqwest::Respo
         match chunk {
             Ok(chunk) => buffer.extend_from_slice(&chunk),
             Err(error) => {
-                why = error.to_string();
+                why = causes(&error);
                 break;
             }
         }

@@ -1,5 +1,6 @@
 //! Operations as requests, and what is heard of them as answers.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -143,13 +144,24 @@ fn not_heard(error: &reqwest::Error) -> Answer {
     if error.is_connect() {
         return Answer::NotExecuted { code: "not-sent".to_owned() };
     }
-    Answer::Unknown { why: error.to_string() }
+    Answer::Unknown { why: causes(error) }
+}
+
+/// What an error says, and what it says that it comes from.
+pub(super) fn causes(error: &reqwest::Error) -> String {
+    let mut said = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said.push(error.to_string());
+        cause = error.source();
+    }
+    said.join(": ")
 }
 
 async fn heard(operation: &Operation, response: Response) -> Answer {
     let status = response.status().as_u16();
     match response.bytes().await {
-        Err(error) => Answer::Unknown { why: format!("{status}, then {error}") },
+        Err(error) => Answer::Unknown { why: format!("{status}, then {}", causes(&error)) },
         Ok(body) => match serde_json::from_slice(&body) {
             Ok(body) => answer(operation, status, &body),
             Err(_) => Answer::Wrong { what: format!("{status} {}", String::from_utf8_lossy(&body)) },

@@ -35,7 +35,11 @@ impl Things {
     fn of(&self, fault: &Fault) -> Arc<Mutex<()>> {
         let thing = match fault.kind {
             Kind::HostKilled | Kind::HostFrozen | Kind::HostRestarted => &self.hosts[fault.host],
-            Kind::PostgresKilled | Kind::PostgresRestarted | Kind::BackendKilled | Kind::DiskFull => &self.postgres,
+            Kind::PostgresKilled
+            | Kind::PostgresRestarted
+            | Kind::PostgresFrozen
+            | Kind::BackendKilled
+            | Kind::DiskFull => &self.postgres,
             Kind::NetworkSlow
             | Kind::NetworkHeld
             | Kind::NetworkCut
@@ -116,6 +120,12 @@ async fn inject(site: &Site, fault: Fault) -> Result<()> {
             site.postgres.stop().await?;
             sleep(fault.lasts).await;
             site.postgres.start().await
+        }
+        Kind::PostgresFrozen => {
+            site.postgres.freeze().await;
+            sleep(fault.lasts).await;
+            site.postgres.thaw().await;
+            Ok(())
         }
         Kind::BackendKilled => {
             site.postgres.kill_backend().await?;

@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     PostgresKilled,
     /// PostgreSQL ends in order, and is started again.
     PostgresRestarted,
+    /// PostgreSQL and all its processes are stopped for a while by SIGSTOP.
+    PostgresFrozen,
     /// One process of PostgreSQL is killed; the server ends the others and recovers.
     BackendKilled,
     /// What passes between a host and PostgreSQL passes late.
@@ -69,7 +71,11 @@ impl Kind {
             Self::HostKilled | Self::HostFrozen | Self::NetworkCut | Self::ModuleSwapped => 5,
             Self::AnswersLost | Self::RequestsLost | Self::NetworkHeld | Self::NetworkHalfClosed => 3,
             Self::HostRestarted | Self::PostgresKilled | Self::ModuleBroken => 3,
-            Self::BackendKilled | Self::NetworkSlow | Self::NetworkDown | Self::PostgresRestarted => 2,
+            Self::BackendKilled
+            | Self::NetworkSlow
+            | Self::NetworkDown
+            | Self::PostgresRestarted
+            | Self::PostgresFrozen => 2,
             Self::ModulePoisoned | Self::ModuleUnfolding | Self::DiskFull => 1,
         }
     }
@@ -80,7 +86,7 @@ impl Kind {
             Self::HostFrozen | Self::NetworkHeld => 9_000,
             Self::HostKilled | Self::HostRestarted | Self::PostgresRestarted | Self::PostgresKilled => 2_500,
             Self::AnswersLost | Self::RequestsLost | Self::NetworkDown => 4_000,
-            Self::NetworkSlow | Self::DiskFull => 5_000,
+            Self::NetworkSlow | Self::PostgresFrozen | Self::DiskFull => 5_000,
             Self::ModulePoisoned | Self::ModuleUnfolding | Self::ModuleBroken => 3_000,
             Self::BackendKilled | Self::NetworkCut | Self::NetworkHalfClosed | Self::ModuleSwapped => 1,
         }

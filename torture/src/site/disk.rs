@@ -5,8 +5,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
 
 /// Says to the second start of this program that it has a mount namespace of its own.
 const INSIDE: &str = "EVERFOLD_TORTURE_MOUNTS";
@@ -44,15 +45,22 @@ impl Disk {
         mounted.is_ok_and(|mounted| mounted.status.success()).then(|| Self { folder: folder.to_owned() })
     }
 
-    /// Takes all that is free.
+    /// Takes all that is free. The server may take some of it at the same moment: what is left then is less.
     pub(crate) fn fill(&self) -> Result<()> {
         let ballast = File::create(self.ballast()).context("can't make the ballast")?;
-        let free = statvfs(&self.folder)?;
-        let bytes = free.f_bavail * free.f_frsize;
-        if bytes == 0 {
-            bail!("the disk is full already");
+        let mut taken = 0;
+        loop {
+            let disk = statvfs(&self.folder)?;
+            let free = disk.f_bavail * disk.f_frsize;
+            if free == 0 {
+                return Ok(());
+            }
+            match fallocate(&ballast, FallocateFlags::empty(), taken, free) {
+                Ok(()) => taken += free,
+                Err(Errno::NOSPC) => {}
+                Err(error) => return Err(error).context("can't fill the disk"),
+            }
         }
-        fallocate(&ballast, FallocateFlags::empty(), 0, bytes).context("can't fill the disk")
     }
 
     /// Gives it back.

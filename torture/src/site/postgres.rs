@@ -117,6 +117,24 @@ impl Postgres {
         self.end(Signal::KILL).await
     }
 
+    /// Freezes the server and every process of it.
+    pub(crate) async fn freeze(&self) {
+        self.signal_all(Signal::STOP).await;
+    }
+
+    /// Lets it go on.
+    pub(crate) async fn thaw(&self) {
+        self.signal_all(Signal::CONT).await;
+    }
+
+    async fn signal_all(&self, signal: Signal) {
+        if let Some(postmaster) = self.server.lock().await.as_ref().and_then(Child::id) {
+            // The parent first: a frozen one makes no more children.
+            kill(postmaster, signal);
+            children(postmaster).into_iter().for_each(|process| kill(process, signal));
+        }
+    }
+
     async fn end(&self, signal: Signal) -> Result<()> {
         let mut server = self.server.lock().await;
         let Some(mut child) = server.take() else { return Ok(()) };
