@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::tree::Tree;
+
 /// Where mutations are described, from the root.
 const FOLDER: &str = "torture/mutations";
 
@@ -97,16 +99,19 @@ fn parse(text: &str) -> Result<Description> {
 }
 
 impl Mutation {
-    /// Makes the edits in the repository's copy at `root`.
-    pub(super) fn apply(&self, root: &Path) -> Result<()> {
+    /// Makes the edits in the copy.
+    pub(super) fn apply(&self, tree: &Tree) -> Result<()> {
         for edit in &self.description.edits {
-            let file = root.join(&edit.file);
-            let text = fs::read_to_string(&file).with_context(|| format!("can't read {}", edit.file))?;
-            let mutated = replace_once(&text, &edit.old, &edit.new)
+            let mutated = replace_once(&tree.read(&edit.file)?, &edit.old, &edit.new)
                 .with_context(|| format!("{} is out of date: {}", self.name, edit.file))?;
-            fs::write(&file, mutated)?;
+            tree.write(&edit.file, &mutated)?;
             if edit.file.ends_with(".rs") {
-                describe_queries(&root.join(QUERIES), edit)?;
+                for file in fs::read_dir(tree.workspace.root.join(QUERIES))? {
+                    let data = serde_json::from_str(&fs::read_to_string(file?.path())?)?;
+                    if let Some((name, data)) = described(data, edit) {
+                        tree.write(&format!("{QUERIES}/{name}"), &data.to_string())?;
+                    }
+                }
             }
         }
         Ok(())
@@ -123,20 +128,14 @@ fn replace_once(text: &str, old: &str, new: &str) -> Result<String> {
     }
 }
 
-/// Describes queries that the edit changes: an edited query takes and answers the same, so that its data is that of the
-/// old one under the name of the new. No database has to be asked.
-fn describe_queries(folder: &Path, edit: &Edit) -> Result<()> {
-    let files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    for file in files {
-        let mut data: Value = serde_json::from_str(&fs::read_to_string(&file)?)?;
-        let Some(query) = data["query"].as_str().filter(|query| query.contains(&edit.old)) else { continue };
-        let query = query.replace(&edit.old, &edit.new);
-        let hash: String = Sha256::digest(&query).iter().map(|byte| format!("{byte:02x}")).collect();
-        data["query"] = query.into();
-        data["hash"] = hash.as_str().into();
-        fs::write(folder.join(format!("query-{hash}.json")), data.to_string())?;
-    }
-    Ok(())
+/// The data of a query that the edit changes, and its file's name: an edited query takes and answers the same, so that its
+/// data is that of the old one under the name of the new. No database has to be asked.
+fn described(mut data: Value, edit: &Edit) -> Option<(String, Value)> {
+    let query = data["query"].as_str().filter(|query| query.contains(&edit.old))?.replace(&edit.old, &edit.new);
+    let hash: String = Sha256::digest(&query).iter().map(|byte| format!("{byte:02x}")).collect();
+    data["query"] = query.into();
+    data["hash"] = hash.as_str().into();
+    Some((format!("query-{hash}.json"), data))
 }
 
 #[cfg(test)]
@@ -158,18 +157,12 @@ mod tests {
 
     #[test]
     fn a_changed_query_is_described_like_the_old_one() {
-        let folder = std::env::temp_dir().join(format!("everfold-queries-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
         let old = json!({"query": "SELECT a FROM t WHERE b", "describe": {"columns": []}, "hash": "x"});
-        fs::write(folder.join("query-x.json"), old.to_string()).unwrap();
-        let edit = Edit { file: "f.rs".into(), old: " WHERE b".into(), new: String::new() };
-        let described = describe_queries(&folder, &edit);
+        let edit = |old: &str| Edit { file: "f.rs".into(), old: old.into(), new: String::new() };
+        assert_eq!(described(old.clone(), &edit(" WHERE c")), None);
+        let (name, new) = described(old.clone(), &edit(" WHERE b")).unwrap();
         // The name is what `sha256sum` says of the new text.
-        let file = folder.join("query-dbfc8aa9ef14b12f5b3eff811061521e9b550151246a54185b6ad7033500c670.json");
-        let new = fs::read_to_string(file);
-        fs::remove_dir_all(&folder).unwrap();
-        described.unwrap();
-        let new: Value = serde_json::from_str(&new.unwrap()).unwrap();
+        assert_eq!(name, "query-dbfc8aa9ef14b12f5b3eff811061521e9b550151246a54185b6ad7033500c670.json");
         assert_eq!((&new["query"], &new["describe"]), (&json!("SELECT a FROM t"), &old["describe"]));
     }
 

@@ -50,17 +50,16 @@ pub(super) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     let mut rows = Vec::new();
     for mutation in &mutations {
         println!("\n=== {}: {}", mutation.name, mutation.description.breaks);
-        tree.restore()?;
         let trial = Trial::new(&tree, &driver, &mutation.name)?;
-        match mutation.apply(&tree.workspace.root) {
+        match mutation.apply(&tree) {
             Ok(()) => rows.extend(try_out(&trial, mutation)),
             Err(error) => {
                 let finding = Finding::Failed(format!("{error:#}"));
                 rows.push(Row { mutation: mutation.name.clone(), catcher: "-", finding, took: Duration::ZERO });
             }
         }
+        tree.undo()?;
     }
-    tree.restore()?;
     close(&rows, started.elapsed(), &tree.logs)
 }
 

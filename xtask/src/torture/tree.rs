@@ -1,7 +1,8 @@
 //! A copy of the repository that may be broken, with a target folder of its own: the user's files stay as they are, and
 //! so does what cargo has made of them.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -17,12 +18,12 @@ const WARM: [&str; 3] = ["deps", "build", ".fingerprint"];
 
 /// The copy.
 pub(super) struct Tree {
-    /// Where the originals are.
-    root: PathBuf,
     /// The copy as a workspace.
     pub(super) workspace: Workspace,
     /// Where logs are written.
     pub(super) logs: PathBuf,
+    /// What files held before they were changed; none where there was no file.
+    changed: RefCell<BTreeMap<PathBuf, Option<Vec<u8>>>>,
     /// Held as long as the copy is used.
     _lock: File,
 }
@@ -41,40 +42,61 @@ impl Tree {
             remove_folder(&copy.root)?;
             warm_up(&workspace.target.join("debug"), &copy.target)?;
         }
-        let tree = Tree { root: workspace.root.clone(), workspace: copy, logs, _lock: lock };
-        tree.restore()?;
-        Ok(tree)
+        copy_all(&workspace.root, &copy.root)?;
+        Ok(Tree { workspace: copy, logs, changed: RefCell::default(), _lock: lock })
     }
 
-    /// Makes the copy equal to the repository: every file that git knows, and every new one that it doesn't ignore.
-    /// Files that are equal keep their times, so that cargo compiles only what differs.
-    pub(super) fn restore(&self) -> Result<()> {
-        let mut git = Command::new("git");
-        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(&self.root);
-        let listed = output(&mut git)?;
-        let names: HashSet<&Path> = listed.split('\0').filter(|name| !name.is_empty()).map(Path::new).collect();
-        for name in &names {
-            // One that was deleted but not yet committed is still listed.
-            if self.root.join(name).symlink_metadata().is_ok() {
-                copy(&self.root.join(name), &self.workspace.root.join(name))?;
-            }
-        }
-        self.remove_others(&self.workspace.root, &names)
+    /// The text of a file of the copy.
+    pub(super) fn read(&self, name: &str) -> Result<String> {
+        fs::read_to_string(self.workspace.root.join(name)).with_context(|| format!("can't read {name}"))
     }
 
-    /// Removes what the repository doesn't have.
-    fn remove_others(&self, folder: &Path, names: &HashSet<&Path>) -> Result<()> {
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            let name = path.strip_prefix(&self.workspace.root)?;
-            if path.symlink_metadata()?.is_dir() {
-                self.remove_others(&path, names)?;
-            } else if !names.contains(name) || self.root.join(name).symlink_metadata().is_err() {
-                fs::remove_file(&path)?;
+    /// Changes a file of the copy, or makes one.
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<()> {
+        let file = self.workspace.root.join(name);
+        self.changed.borrow_mut().entry(file.clone()).or_insert_with(|| fs::read(&file).ok());
+        fs::write(&file, text).with_context(|| format!("can't write {name}"))
+    }
+
+    /// Takes all changes back. What the user edits meanwhile is of the next run: this one judges one state throughout.
+    pub(super) fn undo(&self) -> Result<()> {
+        for (file, before) in self.changed.take() {
+            match before {
+                Some(before) => fs::write(file, before)?,
+                None => fs::remove_file(file)?,
             }
         }
         Ok(())
     }
+}
+
+/// Makes the copy equal to the repository: every file that git knows, and every new one that it doesn't ignore. Files
+/// that are equal keep their times, so that cargo compiles only what differs.
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    let mut git = Command::new("git");
+    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(from);
+    let listed = output(&mut git)?;
+    // One that was deleted but not yet committed is still listed.
+    let is_there = |name: &&Path| from.join(name).symlink_metadata().is_ok();
+    let names = listed.split('\0').filter(|name| !name.is_empty()).map(Path::new).filter(is_there);
+    let names: HashSet<&Path> = names.collect();
+    for name in &names {
+        copy(&from.join(name), &to.join(name))?;
+    }
+    remove_others(to, to, &names)
+}
+
+/// Removes files that aren't among these.
+fn remove_others(root: &Path, folder: &Path, names: &HashSet<&Path>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.symlink_metadata()?.is_dir() {
+            remove_others(root, &path, names)?;
+        } else if !names.contains(path.strip_prefix(root)?) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies a file or a symbolic link, unless the copy is equal.
@@ -138,5 +160,27 @@ mod tests {
         })();
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(outcome.unwrap(), (true, "one".to_owned(), PathBuf::from("from")));
+    }
+
+    #[test]
+    fn changes_are_taken_back() {
+        let folder = std::env::temp_dir().join(format!("everfold-undo-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let workspace = Workspace { root: folder.clone(), target: folder.clone() };
+        let lock = File::create(folder.join("lock")).unwrap();
+        let tree = Tree { workspace, logs: folder.clone(), changed: RefCell::default(), _lock: lock };
+        let outcome = (|| -> Result<_> {
+            fs::write(folder.join("old"), "one")?;
+            tree.write("old", "two")?;
+            tree.write("old", "three")?;
+            tree.write("new", "four")?;
+            let between = (tree.read("old")?, tree.read("new")?);
+            tree.undo()?;
+            Ok((between, tree.read("old")?, folder.join("new").exists()))
+        })();
+        fs::remove_dir_all(&folder).unwrap();
+        let (between, old, new) = outcome.unwrap();
+        assert_eq!(between, ("three".to_owned(), "four".to_owned()));
+        assert_eq!((old.as_str(), new), ("one", false));
     }
 }

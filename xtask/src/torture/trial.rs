@@ -62,7 +62,7 @@ impl<'a> Trial<'a> {
     /// Has the harness drive the host; answers the first violation.
     pub(super) fn harness(&self, harness: &Harness, seed: u64) -> Result<Option<String>> {
         let build = ["build", "--workspace", "--bin", "everfold"];
-        self.cargo(&mut self.tree.workspace.cargo().args(build).stdout(self.log_end()?))?;
+        self.cargo(self.tree.workspace.cargo().args(build).stdout(self.log_end()?))?;
         let before = fs::metadata(&self.log)?.len() as usize;
         let round = Round { seconds: SECONDS, seed, hosts: harness.hosts, only: &harness.only };
         let mut driver = self.driver.command(&host_binary(&self.tree.workspace.target), &round)?;
