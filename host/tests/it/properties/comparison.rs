@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::counter::Counter;
 use super::log_model::{Event, FOLDED, LogModel, Metadata, Stream};
-use super::steps::{STREAMS, TENANTS, stream, tenant};
+use super::steps::{STREAMS, TENANTS, prefix, stream};
 use crate::support::host::{Answer, Client};
 
 /// States of the past that are read of each stream.
-const LOOKS_BACK: usize = 8;
+const LOOKS_BACK: usize = 5;
 
 /// The log's head, as a cursor.
 pub(super) async fn head(host: &Client) -> String {
@@ -25,15 +25,15 @@ pub(super) fn position(cursor: &str) -> i64 {
 /// All that this host tells of the case is what the model says.
 pub(super) async fn check(host: &Client, case: u32, start: &str, model: &LogModel, second: bool) {
     let of_case = OfCase { host, case, model };
-    for number in 0..TENANTS {
-        of_case.log(number, start).await;
-        of_case.list(number).await;
-        for (place, (aggregate_type, _, path)) in (0..).zip(STREAMS) {
+    for (number, tenant) in TENANTS.into_iter().enumerate() {
+        of_case.log(tenant, start).await;
+        of_case.list(tenant).await;
+        for place in (0..).take(STREAMS.len()) {
             let stream = stream(case, number, place);
-            of_case.stream(&stream, path).await;
-            if aggregate_type == FOLDED && !model.events(&stream).is_empty() {
-                of_case.states(&stream, path, second).await;
-                of_case.snapshots(&stream, path).await;
+            of_case.stream(&stream).await;
+            if stream.aggregate_type == FOLDED && !model.events(&stream).is_empty() {
+                of_case.states(&stream, second).await;
+                of_case.snapshots(&stream).await;
             }
         }
     }
@@ -52,9 +52,8 @@ impl OfCase<'_> {
     }
 
     /// The tenant's part of the log.
-    async fn log(&self, number: u8, start: &str) {
-        let tenant = tenant(self.case, number);
-        let page = self.get(&tenant, &format!("/v1/events?limit=1000&after={start}")).await.ok();
+    async fn log(&self, tenant: &str, start: &str) {
+        let page = self.get(tenant, &format!("/v1/events?limit=1000&after={start}")).await.ok();
         let told = page["events"].as_array().unwrap();
         assert_eq!(page["next"], page["head"], "one page holds the case's events");
         assert_eq!(position(page["head"].as_str().unwrap()), self.model.head, "nobody else writes");
@@ -67,18 +66,17 @@ impl OfCase<'_> {
         for (told, (stream, version, event)) in told.iter().zip(expected) {
             check_event(told, stream, version, event);
         }
-        assert!(told.iter().map(|event| event["created_at"].as_str().unwrap().len()).all(|length| length > 0));
     }
 
     /// The tenant's list of streams.
-    async fn list(&self, number: u8) {
-        let tenant = tenant(self.case, number);
-        let page = self.get(&tenant, "/v1/streams").await.ok();
+    async fn list(&self, tenant: &str) {
+        let page = self.get(tenant, &format!("/v1/streams?prefix={}", prefix(self.case))).await.ok();
         let told = page["streams"].as_array().unwrap().iter();
         let told: Vec<_> = told
             .map(|told| json!([told["aggregate_type"], told["stream_id"], told["version"], told["position"]]))
             .collect();
-        let of_tenant = self.model.streams.iter().filter(|(stream, events)| stream.tenant == tenant && !events.is_empty());
+        let of_tenant =
+            self.model.streams.iter().filter(|(stream, events)| stream.tenant == tenant && !events.is_empty());
         let expected: Vec<_> = of_tenant
             .map(|(stream, events)| {
                 json!([stream.aggregate_type, stream.id, events.len() - 1, events.last().unwrap().position])
@@ -88,9 +86,9 @@ impl OfCase<'_> {
     }
 
     /// A stream by itself.
-    async fn stream(&self, stream: &Stream, path: &str) {
+    async fn stream(&self, stream: &Stream) {
         let events = self.model.events(stream);
-        let answer = self.get(&stream.tenant, &format!("/v1/streams/{path}/events?limit=1000")).await;
+        let answer = self.get(stream.tenant, &format!("/v1/streams/{}/events?limit=1000", stream.path())).await;
         if events.is_empty() {
             answer.problem(404, "stream-not-found");
             return;
@@ -105,25 +103,25 @@ impl OfCase<'_> {
     }
 
     /// The state of now, and some of the past.
-    async fn states(&self, stream: &Stream, path: &str, second: bool) {
+    async fn states(&self, stream: &Stream, second: bool) {
         let events = self.model.events(stream);
         let expect = |told: &Value, version: usize| {
             assert_eq!(told["version"], version);
             assert_eq!(told["state"], Counter::of(&events[..=version]).state(second), "{stream:?} at {version}");
         };
-        let path = format!("/v1/aggregates/{path}");
-        expect(&self.get(&stream.tenant, &path).await.ok(), events.len() - 1);
+        let path = format!("/v1/aggregates/{}", stream.path());
+        expect(&self.get(stream.tenant, &path).await.ok(), events.len() - 1);
         let step = events.len().div_ceil(LOOKS_BACK);
         for version in (0..events.len()).rev().step_by(step) {
-            expect(&self.get(&stream.tenant, &format!("{path}?at_version={version}")).await.ok(), version);
+            expect(&self.get(stream.tenant, &format!("{path}?at_version={version}")).await.ok(), version);
         }
         let beyond = format!("{path}?at_version={}", events.len());
-        assert_eq!(self.get(&stream.tenant, &beyond).await.problem(404, "not-found")["actual"], events.len() - 1);
+        assert_eq!(self.get(stream.tenant, &beyond).await.problem(404, "not-found")["actual"], events.len() - 1);
     }
 
     /// What is kept of states is what the events fold to.
-    async fn snapshots(&self, stream: &Stream, path: &str) {
-        let told = self.get(&stream.tenant, &format!("/v1/snapshots/{path}")).await.ok();
+    async fn snapshots(&self, stream: &Stream) {
+        let told = self.get(stream.tenant, &format!("/v1/snapshots/{}", stream.path())).await.ok();
         for snapshot in told["snapshots"].as_array().unwrap() {
             let version = usize::try_from(snapshot["version"].as_u64().unwrap()).unwrap();
             let folded = Counter::of(&self.model.events(stream)[..=version]);
@@ -133,15 +131,17 @@ impl OfCase<'_> {
 
     /// A tenant that wrote nothing sees nothing of all this.
     async fn stranger(&self, start: &str) {
-        let tenant = tenant(self.case, TENANTS);
-        let page = self.get(&tenant, &format!("/v1/events?limit=1000&after={start}")).await.ok();
+        let stranger = "stranger";
+        let page = self.get(stranger, &format!("/v1/events?limit=1000&after={start}")).await.ok();
         assert_eq!((&page["events"], &page["next"]), (&json!([]), &page["head"]));
-        assert_eq!(self.get(&tenant, "/v1/streams").await.ok()["streams"], json!([]));
-        for (aggregate_type, _, path) in STREAMS {
-            self.get(&tenant, &format!("/v1/streams/{path}/events")).await.problem(404, "stream-not-found");
-            if aggregate_type == FOLDED {
-                self.get(&tenant, &format!("/v1/aggregates/{path}")).await.problem(404, "stream-not-found");
-                self.get(&tenant, &format!("/v1/snapshots/{path}")).await.problem(404, "stream-not-found");
+        assert_eq!(self.get(stranger, "/v1/streams").await.ok()["streams"], json!([]));
+        for place in (0..).take(STREAMS.len()) {
+            let stream = stream(self.case, 0, place);
+            let path = stream.path();
+            self.get(stranger, &format!("/v1/streams/{path}/events")).await.problem(404, "stream-not-found");
+            if stream.aggregate_type == FOLDED {
+                self.get(stranger, &format!("/v1/aggregates/{path}")).await.problem(404, "stream-not-found");
+                self.get(stranger, &format!("/v1/snapshots/{path}")).await.problem(404, "stream-not-found");
             }
         }
     }
@@ -149,12 +149,28 @@ impl OfCase<'_> {
 
 fn check_event(told: &Value, stream: &Stream, version: i64, event: &Event) {
     let found = json!([
-        told["tenant"], told["aggregate_type"], told["stream_id"], told["version"], told["position"],
-        told["event_id"], told["event_type"], told["schema_version"], told["payload"], told["module_digest"].is_string(),
+        told["tenant"],
+        told["aggregate_type"],
+        told["stream_id"],
+        told["version"],
+        told["position"],
+        told["event_id"],
+        told["event_type"],
+        told["schema_version"],
+        told["payload"],
+        told["module_digest"].is_string(),
     ]);
     let expected = json!([
-        stream.tenant, stream.aggregate_type, stream.id, version, event.position,
-        event.event_id, event.event_type, event.schema_version, event.payload, event.decided,
+        stream.tenant,
+        stream.aggregate_type,
+        stream.id,
+        version,
+        event.position,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.payload,
+        event.decided,
     ]);
     assert_eq!(found, expected);
     match &event.metadata {

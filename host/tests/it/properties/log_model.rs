@@ -12,7 +12,7 @@ use super::counter::{Counter, Decision, Order};
 /// A stream: tenant, aggregate type, id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Stream {
-    pub(super) tenant: String,
+    pub(super) tenant: &'static str,
     pub(super) aggregate_type: &'static str,
     pub(super) id: String,
 }
@@ -72,9 +72,20 @@ pub(super) struct RawEvent {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reply {
     /// These events of the stream, or none.
-    Done { first_version: i64, count: usize, replayed: bool },
-    Rejected { code: &'static str, message: String, replayed: bool },
-    Conflict { expected: ExpectedVersion, actual: i64 },
+    Done {
+        first_version: i64,
+        count: usize,
+        replayed: bool,
+    },
+    Rejected {
+        code: &'static str,
+        message: String,
+        replayed: bool,
+    },
+    Conflict {
+        expected: ExpectedVersion,
+        actual: i64,
+    },
     /// Another code that says all: its status comes with it.
     Problem(u16, &'static str),
 }
@@ -86,7 +97,15 @@ pub(super) struct LogModel {
     pub(super) head: i64,
     /// The events of each stream, by version.
     pub(super) streams: BTreeMap<Stream, Vec<Event>>,
-    receipts: HashMap<(String, String), (Write, Reply)>,
+    receipts: HashMap<(&'static str, String), (Write, Reply)>,
+}
+
+impl Stream {
+    /// Type and id, as a path has them.
+    pub(super) fn path(&self) -> String {
+        let id: String = form_urlencoded::byte_serialize(self.id.as_bytes()).collect();
+        format!("{}/{}", self.aggregate_type, id.replace('+', "%20"))
+    }
 }
 
 impl RawEvent {
@@ -133,7 +152,7 @@ impl LogModel {
 
     /// Carries a write out, by the second version of the module or the first.
     pub(super) fn write(&mut self, write: &Write, second: bool) -> Reply {
-        let receipt = write.key.clone().map(|key| (write.stream.tenant.clone(), key));
+        let receipt = write.key.clone().map(|key| (write.stream.tenant, key));
         if let Some((first, reply)) = receipt.as_ref().and_then(|receipt| self.receipts.get(receipt)) {
             return if first.is_same(write) { reply.again() } else { Reply::Problem(422, "idempotency-key-reused") };
         }
@@ -152,9 +171,7 @@ impl LogModel {
             What::Command(_) if write.stream.aggregate_type != FOLDED => {
                 return Reply::Problem(404, "unknown-aggregate");
             }
-            What::Command(order) => {
-                Counter::of(self.events(&write.stream)).decide(*order, actual, write.actor, second)
-            }
+            What::Command(order) => Counter::of(self.events(&write.stream)).decide(*order, actual, write.actor, second),
         };
         match decision {
             Decision::Invalid => return Reply::Problem(400, "invalid"),
@@ -167,7 +184,9 @@ impl LogModel {
                 let events = self.streams.entry(write.stream.clone()).or_default();
                 match &write.what {
                     What::Events(raw) => events.extend(raw.iter().map(|event| event.event(write.actor))),
-                    What::Command(_) => events.extend(decided.into_iter().map(|event| decided_event(event, write.actor))),
+                    What::Command(_) => {
+                        events.extend(decided.into_iter().map(|event| decided_event(event, write.actor)))
+                    }
                 }
             }
         }

@@ -5,7 +5,10 @@ mod batch_model;
 mod batches;
 mod comparison;
 mod counter;
+mod json_text;
 mod log_model;
+mod paging;
+mod round_trip;
 mod sequences;
 mod steps;
 
@@ -20,8 +23,8 @@ use tokio::time::timeout;
 /// How long a case may take that comes to an end at all.
 const SOON: Duration = Duration::from_secs(90);
 
-/// How long a failing case is made smaller, in milliseconds.
-const SHRINKING: u32 = 120_000;
+/// How long a failing case is made smaller, in milliseconds and in attempts.
+const SHRINKING: (u32, u32) = (60_000, 2_000);
 
 /// Something that holds in every case.
 struct Property {
@@ -51,10 +54,9 @@ impl Property {
         match outcome {
             Ok(()) => {}
             Err(TestError::Abort(reason)) => panic!("no cases could be made: {reason}"),
-            Err(TestError::Fail(reason, smallest)) => panic!(
-                "{reason}\n\nThe smallest case that fails so: {smallest:?}\nIts seed is in {}.",
-                self.seeds
-            ),
+            Err(TestError::Fail(reason, smallest)) => {
+                panic!("{reason}\n\nThe smallest case that fails so: {smallest:?}\nIts seed is in {}.", self.seeds)
+            }
         }
     }
 
@@ -64,7 +66,8 @@ impl Property {
         Config {
             cases: if asked { config.cases } else { self.cases },
             failure_persistence: Some(Box::new(FileFailurePersistence::Direct(self.seeds))),
-            max_shrink_time: SHRINKING,
+            max_shrink_time: SHRINKING.0,
+            max_shrink_iters: SHRINKING.1,
             ..config
         }
     }
