@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::comparison::{head, position};
 use super::{Property, SOON, Steps};
-use crate::support::host::{Setup, TestHost};
+use crate::support::host::{Answer, Setup, TestHost};
 use crate::support::postgres::TestDatabase;
 
 const TENANTS: u8 = 2;
@@ -332,7 +332,7 @@ impl Reader<'_> {
         Page { events, prev, next }
     }
 
-    async fn get(&self, path: &str) -> crate::support::host::Answer {
+    async fn get(&self, path: &str) -> Answer {
         self.host.send(Method::GET, path, &[("everfold-tenant", &self.tenant)], "").await
     }
 
