@@ -113,7 +113,8 @@ async fn an_outcome_that_cannot_be_told_is_not_denied() {
     // Folds stand still, appends and receipts don't; the folds take all connections of their pool.
     let (mut owner, mut lookout) = (owner(&database).await, owner(&database).await);
     owner.execute("BEGIN; LOCK TABLE everfold.snapshots IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let reads = join_all((0..FOLDS).map(|_| host.get("/v1/aggregates/counter/c?at_version=0")));
+    let paths: Vec<String> = (0..FOLDS).map(|n| format!("/v1/aggregates/counter/other-{n}")).collect();
+    let reads = join_all(paths.iter().map(|path| host.get(path)));
     let repeat = async {
         let all_wait = format!(
             "SELECT count(*) = {FOLDS} FROM pg_stat_activity
