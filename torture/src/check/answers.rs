@@ -81,20 +81,33 @@ fn fits(operation: &Operation, answer: &Answer) -> bool {
     }
 }
 
-/// From the outcome on every attempt is answered with it, as a replay. Before it stand only attempts that say nothing of
-/// an outcome.
+/// Whoever asks after an outcome was answered is answered with it, as a replay. Attempts that were under way at the same
+/// time may have been a moment earlier; but of all that name an outcome, they name the same, and one alone had it anew.
 fn check_alike(index: &Index<'_>, operation: &Operation, findings: &mut Findings) {
-    let mut answers = index.answers_to(operation).skip_while(|answer| !answer.is_outcome());
-    let Some(first) = answers.next() else { return };
-    for again in answers.filter(|answer| answer.is_settling()) {
-        let told =
-            || format!("{} on {} was answered {first:?}, and again {again:?}", operation.token(), operation.stream);
-        if !is_same(first, again) {
+    let outcomes = operation.attempts.iter().filter(|attempt| attempt.answer.is_outcome());
+    let Some(first) = outcomes.min_by_key(|attempt| attempt.done) else { return };
+    let others = operation.attempts.iter().filter(|attempt| !std::ptr::eq(*attempt, first));
+    let others = others.map(|attempt| (attempt.sent >= first.done, &attempt.answer));
+    let late = index.late_answers_to(operation).map(|answer| (true, answer));
+    let mut had_anew = u32::from(!is_replay(&first.answer));
+    for (is_behind, again) in others.chain(late).filter(|(_, answer)| answer.is_settling()) {
+        let told = || {
+            format!("{} on {} was answered {:?}, and again {again:?}", operation.token(), operation.stream, first.answer)
+        };
+        if !again.is_outcome() && !is_behind {
+            continue;
+        }
+        had_anew += u32::from(!is_replay(again));
+        if !is_same(&first.answer, again) {
             findings.add("retries-answered-alike", told);
-        } else if !matches!(again, Answer::Executed { replayed: true, .. } | Answer::Rejected { replayed: true, .. }) {
+        } else if !is_replay(again) && (is_behind || had_anew > 1) {
             findings.add("replays-say-so", told);
         }
     }
+}
+
+fn is_replay(answer: &Answer) -> bool {
+    matches!(answer, Answer::Executed { replayed: true, .. } | Answer::Rejected { replayed: true, .. })
 }
 
 /// Whether both name the same outcome.
@@ -115,7 +128,7 @@ fn is_same(one: &Answer, other: &Answer) -> bool {
 mod tests {
     use super::super::made::{answered, attempt, executed, finds, good, named, replayed};
     use super::*;
-    use crate::history::History;
+    use crate::history::{Attempt, History};
 
     fn of(history: &History) -> Vec<&'static str> {
         finds(history, check)
@@ -185,6 +198,19 @@ mod tests {
         let mut history = good();
         named(&mut history, "rejected").attempts.push(attempt(90, 91, Answer::Conflict { actual: 7 }));
         assert_eq!(of(&history), ["conflict-founded", "retries-answered-alike"]);
+    }
+
+    #[test]
+    fn of_attempts_at_the_same_time_one_alone_has_the_outcome_anew() {
+        let mut history = good();
+        let operation = named(&mut history, "deposit");
+        let first = operation.attempts.remove(0);
+        let beside = attempt(first.sent, first.done + 1, first.answer.clone());
+        operation.attempts = vec![Attempt { answer: replayed(first.answer.clone()), ..first.clone() }, beside.clone()];
+        history.late_retries.clear();
+        assert_eq!(of(&history), [""; 0]);
+        named(&mut history, "deposit").attempts = vec![first, beside];
+        assert_eq!(of(&history), ["replays-say-so"]);
     }
 
     #[test]

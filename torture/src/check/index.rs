@@ -59,9 +59,12 @@ impl<'a> Index<'a> {
 
     /// What was heard of the operation, in order: from its attempts, then from the retries after everything was over.
     pub(super) fn answers_to(&self, operation: &'a Operation) -> impl Iterator<Item = &'a Answer> + Clone {
-        let late = self.late.get(&operation.id).map_or(&[][..], Vec::as_slice);
-        let attempts = operation.attempts.iter().map(|attempt| &attempt.answer);
-        attempts.chain(late.to_vec())
+        operation.attempts.iter().map(|attempt| &attempt.answer).chain(self.late_answers_to(operation))
+    }
+
+    /// Those of them that were given after everything was over.
+    pub(super) fn late_answers_to(&self, operation: &'a Operation) -> impl Iterator<Item = &'a Answer> + Clone {
+        self.late.get(&operation.id).map_or(&[][..], Vec::as_slice).to_vec().into_iter()
     }
 
     /// The stream, where the log has any of it.
