@@ -37,3 +37,27 @@ pub(crate) fn overdrawn(balance: i64, amounts: &[i64]) -> bool {
         left < 0
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same figures stand in the host's tests, for the module: `host/tests/it/guarantees/vault.rs`.
+    #[test]
+    fn a_known_history_has_a_known_state() {
+        let mut vault = VaultState::default();
+        vault.apply(&Moved { token: "t/op-1", amount: 7 });
+        vault.apply(&Moved { token: "t/op-1", amount: -5 });
+        assert_eq!((vault.balance, vault.entries, vault.digest), (2, 2, 14_856_086_265_825_054_515));
+        vault.apply(&Moved { token: "t/op-2", amount: 9 });
+        vault.apply(&Moved { token: "t/op-3", amount: -1 });
+        assert_eq!((vault.balance, vault.entries, vault.digest), (10, 4, 7_961_818_667_712_535_074));
+        assert_eq!(vault.last, "t/op-3");
+    }
+
+    #[test]
+    fn it_is_the_way_that_counts() {
+        assert!(overdrawn(10, &[-9, -2, 5]));
+        assert!(!overdrawn(10, &[-9, 2, -3]));
+    }
+}

@@ -146,14 +146,15 @@ fn one_command(sql: &str) -> String {
     filled.collect::<Vec<_>>().join("\n")
 }
 
+/// Who PostgreSQL runs as.
 #[derive(Clone, Copy)]
-struct User {
-    id: u32,
-    group: u32,
+pub(crate) struct User {
+    pub(crate) id: u32,
+    pub(crate) group: u32,
 }
 
 /// Root starts PostgreSQL as somebody else, since it refuses to run as root; everybody else as themselves.
-fn unprivileged_user() -> Result<Option<User>> {
+pub(crate) fn unprivileged_user() -> Result<Option<User>> {
     if !rustix::process::getuid().is_root() {
         return Ok(None);
     }

@@ -18,6 +18,7 @@ mod python;
 mod sqlx;
 mod suite;
 mod tidy;
+mod torture;
 mod wasm_std;
 mod workspace;
 
@@ -47,6 +48,8 @@ enum Command {
         /// Runs only the integration tests whose name contains this
         filter: Option<String>,
     },
+    /// Drives hosts through faults and checks everything that was answered
+    Torture(torture::Options),
     /// Checks the HTTP API on a running host: its description, a generated client's calls, schemathesis
     Api,
     /// Builds the example and test modules into target/guests/NAME.wasm
@@ -88,6 +91,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo { once } => demo::run(&workspace, once),
         Command::Test { filter } => suite::run(&workspace, filter.as_deref()),
+        Command::Torture(options) => torture::run(&workspace, &options),
         Command::Api => suite::run_api(&workspace),
         Command::Guests { names } => guests::run(&workspace, &names),
         Command::Postgres { fetch, newest } => postgres::run_postgres(&workspace, fetch, newest),

@@ -2,6 +2,7 @@
 
 mod docs;
 mod files;
+mod promises;
 mod rooms;
 mod source;
 
@@ -50,6 +51,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         findings.extend(check(name, &text)?);
         if name.ends_with(".md") {
             findings.extend(docs::check(&workspace.root, name, &text));
+            findings.extend(promises::check(&workspace.root, name, &text));
         }
         checked += 1;
     }

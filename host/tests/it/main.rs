@@ -16,6 +16,7 @@ mod limits;
 mod log;
 mod metrics;
 mod modules;
+mod properties;
 mod reads;
 mod runtime;
 mod support;

@@ -13,6 +13,7 @@ mod snapshots;
 mod swaps;
 mod tenants;
 mod truth;
+mod vault;
 mod wasi;
 
 use std::collections::HashMap;

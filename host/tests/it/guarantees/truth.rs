@@ -61,3 +61,20 @@ async fn a_state_is_the_committed_one_unless_a_stale_one_will_do() {
         assert_eq!(state(reader, "counter/c").await["total"], total);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_decision_leaves_nothing_behind() {
+    let (_database, a, b) = two_hosts(&["counter"]).await;
+    a.command("counter/c", "Add", &add(1), &[]).await.ok();
+    for total in 1..=3 {
+        // Decided and applied before the log was asked whether the stream is at that version.
+        let elsewhere = [("expected-version", "100")];
+        a.command("counter/c", "Add", &add(1000), &elsewhere).await.problem(409, "version-conflict");
+        let stale = a.get("/v1/aggregates/counter/c?stale=ok").await.ok();
+        assert_eq!((&stale["state"]["total"], &stale["version"]), (&total.into(), &(total - 1).into()));
+        a.command("counter/c", "Add", &add(1000), &elsewhere).await.problem(409, "version-conflict");
+        a.command("counter/c", "Add", &add(-1000), &[]).await.problem(422, "rejected");
+        a.command("counter/c", "Add", &add(1), &[]).await.ok();
+    }
+    assert_eq!(state(&b, "counter/c").await["total"], 4);
+}

@@ -3,6 +3,7 @@
 mod append;
 mod batches;
 mod chains;
+mod commit;
 mod head_lock;
 mod history;
 mod isolation;

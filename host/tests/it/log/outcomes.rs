@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use everfold::model::{Append, AppendOutcome, StoredOutcome};
 use everfold::store::{AppendError, Submission, Writer, WriterOptions};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -110,6 +110,26 @@ async fn a_silent_network_is_given_up_and_the_batch_settled() {
     remote.proxy.set(Network::Up);
     assert_eq!(answer(reply).await, [Ok(appended(0, 2))]);
     remote.is_usable().await;
+}
+
+#[tokio::test]
+async fn a_session_that_may_still_commit_is_ended_before_its_batch_is_sent_again() {
+    let log = Log::with(options()).await;
+    let (mut owner, mut holder) = (log.owner().await, log.owner().await);
+    holder.execute("BEGIN; SELECT FROM everfold.log_head FOR UPDATE").await.unwrap();
+    let reply = submit(&log.writer, vec![append(&stream("s"), 1)]);
+    let waiting = "CREATE FUNCTION pg_temp.waiting() RETURNS SETOF integer LANGUAGE sql AS $$
+        SELECT pid FROM pg_stat_activity WHERE application_name = 'everfold-writer' AND datname = current_database()
+                                           AND wait_event_type = 'Lock' $$";
+    owner.execute(waiting).await.unwrap();
+    // The server doesn't notice that nobody waits any more for the session that waits for the head.
+    until(&mut owner, "the wait of the batch", "SELECT EXISTS (SELECT FROM pg_temp.waiting())").await;
+    owner.execute("CREATE TEMP TABLE lost AS SELECT * FROM pg_temp.waiting()").await.unwrap();
+    let again = "SELECT EXISTS (SELECT * FROM pg_temp.waiting() EXCEPT SELECT * FROM lost)";
+    until(&mut owner, "the wait of the batch that was sent again", again).await;
+    holder.execute("COMMIT").await.unwrap();
+    assert_eq!(answer(reply).await, [Ok(appended(0, 1))]);
+    assert_eq!(ids(&log).await.len(), 1);
 }
 
 #[tokio::test]
