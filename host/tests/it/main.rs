@@ -17,6 +17,7 @@ mod log;
 mod metrics;
 mod modules;
 mod properties;
+mod races;
 mod reads;
 mod runtime;
 mod support;
