@@ -66,14 +66,19 @@ fn whatever_is_broken_is_found() {
     }
 }
 
-/// Measures; a debug build is meant.
+/// Measures the checks on many streams, on few busy ones, and where everybody wants the same two; a debug build is meant.
 #[test]
 #[ignore = "a measurement, not a test"]
-fn three_hundred_thousand_operations() {
-    let history = history(0, Shape { clients: 64, streams: 1_000, operations: 300_000 });
-    let begun = std::time::Instant::now();
-    assert_eq!(run(&history), []);
-    println!("{}\nchecked in {:?}", Summary::of(&history), begun.elapsed());
+fn how_long_the_checks_take() {
+    let wide = Shape { clients: 64, streams: 1_000, operations: 300_000 };
+    let busy = Shape { clients: 64, streams: 8, operations: 20_000 };
+    let crowded = Shape { clients: 64, streams: 1, operations: 400 };
+    for shape in [wide, busy, crowded] {
+        let history = history(0, shape);
+        let begun = std::time::Instant::now();
+        assert_eq!(run(&history), []);
+        println!("{}\nchecked in {:?}", Summary::of(&history), begun.elapsed());
+    }
 }
 
 /// A random operation of which that is true.

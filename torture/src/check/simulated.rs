@@ -83,7 +83,7 @@ impl Simulation {
 
     fn call(&mut self) -> Call {
         match self.random.random_range(0..100) {
-            0..50 => Call::Move { amounts: self.amounts(-50) },
+            0..50 => Call::Move { amounts: self.amounts(-70) },
             50..60 => Call::Append { amounts: self.amounts(0) },
             60..68 => Call::Touch,
             68..70 => Call::Trap,
