@@ -92,7 +92,12 @@ fn check_alike(index: &Index<'_>, operation: &Operation, findings: &mut Findings
     let mut had_anew = u32::from(!is_replay(&first.answer));
     for (is_behind, again) in others.chain(late).filter(|(_, answer)| answer.is_settling()) {
         let told = || {
-            format!("{} on {} was answered {:?}, and again {again:?}", operation.token(), operation.stream, first.answer)
+            format!(
+                "{} on {} was answered {:?}, and again {again:?}",
+                operation.token(),
+                operation.stream,
+                first.answer
+            )
         };
         if !again.is_outcome() && !is_behind {
             continue;

@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_raw_reader_that_missed_something_is_found() {
-        let changes: [fn(&mut Vec<(i64, uuid::Uuid)>); 4] = [
+        type Change = fn(&mut Vec<(i64, uuid::Uuid)>);
+        let changes: [Change; 4] = [
             |raw| raw.truncate(1),
             |raw| raw.retain(|(position, _)| *position != 2),
             |raw| raw.swap(0, 1),
