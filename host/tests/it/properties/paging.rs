@@ -114,7 +114,7 @@ async fn world() -> World {
 
 #[test]
 fn pages_lines_and_links_are_one_read() {
-    let property = Property { seeds: "tests/proptest-regressions/paging.txt", cases: 60 };
+    let property = Property { seeds: "tests/proptest-regressions/paging.txt", cases: 40 };
     property.holds(world(), cases(), async |world, case, (drafts, questions)| {
         let start = head(&world.host).await;
         let mut ids = Vec::new();
