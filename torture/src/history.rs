@@ -1,5 +1,7 @@
 //! What the clients did and heard, as they saw it: the ledger that the log is held to afterwards.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -161,15 +163,23 @@ pub(crate) struct VaultState {
     pub(crate) last: String,
 }
 
+impl fmt::Display for Stream {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.tenant, self.id)
+    }
+}
+
 impl Operation {
     /// What the operation's events carry, beginning with the tenant that wanted them: `TENANT/op-ID`.
     pub(crate) fn token(&self) -> String {
         format!("{}/op-{}", self.stream.tenant, self.id)
     }
 
-    /// The time before which it can't have taken effect.
+    /// The time before which it can't have taken effect: when the first attempt was sent of which no answer says that
+    /// it did nothing.
     pub(crate) fn began(&self) -> Instant {
-        self.attempts.first().map_or(0, |attempt| attempt.sent)
+        let able = self.attempts.iter().find(|attempt| !attempt.answer.is_without_effect());
+        able.or(self.attempts.first()).map_or(0, |attempt| attempt.sent)
     }
 
     /// The attempt that settled it, with its answer. `None` where all are unknown or not executed.
@@ -179,13 +189,21 @@ impl Operation {
 
     /// Whether every attempt was answered in a way that says that nothing was executed.
     pub(crate) fn surely_not_executed(&self) -> bool {
-        self.attempts
-            .iter()
-            .all(|attempt| matches!(attempt.answer, Answer::NotExecuted { .. } | Answer::Conflict { .. }))
+        self.attempts.iter().all(|attempt| attempt.answer.is_without_effect())
     }
 }
 
 impl Answer {
+    /// Whether it says that this attempt did nothing. Another attempt at the same operation may have.
+    pub(crate) fn is_without_effect(&self) -> bool {
+        matches!(self, Self::NotExecuted { .. } | Self::Conflict { .. })
+    }
+
+    /// Whether it is the operation's outcome, which a receipt keeps: the same for every attempt from then on.
+    pub(crate) fn is_outcome(&self) -> bool {
+        matches!(self, Self::Executed { .. } | Self::Rejected { .. })
+    }
+
     /// Whether the client needs to ask no more.
     pub(crate) fn is_settling(&self) -> bool {
         matches!(
@@ -268,10 +286,12 @@ pub(crate) struct History {
     pub(crate) raw_tail: Vec<(i64, Uuid)>,
     /// Snapshots seen while the run went on, in the order in which they were seen.
     pub(crate) snapshots: Vec<SeenSnapshot>,
-    /// Attempts at operations that had settled before, made after everything was over: the operation's id and the answer.
+    /// Attempts at operations that had settled before, made after everything was over and repeated until they settled:
+    /// the operation's id and the answer.
     pub(crate) late_retries: Vec<(u64, Answer)>,
-    /// Strong reads of every stream from every host, after everything was over: host, stream, answer.
+    /// Strong reads of every stream from every host, after the late retries and repeated until answered: host, stream,
+    /// answer.
     pub(crate) last_reads: Vec<(usize, Stream, Answer)>,
-    /// The whole log after the late retries and last reads.
+    /// The whole log after the last reads.
     pub(crate) log: Vec<LogRow>,
 }

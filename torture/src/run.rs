@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::check::{self, Violation};
+use crate::check::{self, Summary, Violation};
 use crate::clients::{Crowd, Http, Ledger, Streams};
 use crate::clock::Clock;
 use crate::faults::{self, Injected};
@@ -53,7 +53,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Vec<Violation>> {
     })?;
     runtime.shutdown_background();
     println!("checking {} operations and {} events", history.operations.len(), history.log.len());
-    let (summary, broken) = check::run(&history);
+    let (summary, broken) = (Summary::of(&history), check::run(&history));
     found.extend(broken);
     let report = Report { cli, injected: &injected, summary: &summary, violations: &found };
     report.print();

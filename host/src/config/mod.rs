@@ -40,7 +40,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The PostgreSQL database of the log. Default none: the host runs a private cluster in `data_dir`.
     pub database_url: Option<DatabaseUrl>,
-    /// Connections to PostgreSQL for everything but the writer, at most. Default 16.
+    /// Connections to PostgreSQL for everything but the writer, at most; half of them are for pages. Default 16.
     pub database_connections: NonZeroU32,
     /// The folder that holds `postgres` and `initdb`, for the private cluster. Default none: looked for.
     pub pg_bin: Option<PathBuf>,

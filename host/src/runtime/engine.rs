@@ -2,13 +2,15 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::compiled_cache::CompiledCache;
+use super::fault::GuestFault;
 use super::guest::MAX_TABLE_ELEMENTS;
 use super::wasi::WasiPolicy;
 
@@ -69,7 +71,7 @@ pub struct EngineOptions {
     pub limits: Limits,
     /// Which modules are given a virtual WASI.
     pub wasi: WasiPolicy,
-    /// Most instances at one time, over all shards, tenants and modules. Each reserves 4 GiB of address space, not of
+    /// Most instances that serve at one time, over all shards, tenants and modules. Each reserves 4 GiB of address space, not of
     /// memory.
     pub max_instances: u32,
 }
@@ -117,6 +119,29 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) cache: Option<CompiledCache>,
     pub(super) wasi: WasiPolicy,
+    /// Places for instances that serve, and how many of them are free.
+    places: u32,
+    free: AtomicU32,
+    /// Held while a module is tried out.
+    pub(super) trial: Mutex<()>,
+}
+
+/// A place for an instance that serves; free again when it's dropped.
+pub(super) struct Place(Arc<Shared>);
+
+impl Shared {
+    /// Takes a place, if one is free.
+    pub(super) fn place(self: &Arc<Self>) -> Result<Place, GuestFault> {
+        let taken = self.free.fetch_update(AcqRel, Acquire, |free| free.checked_sub(1));
+        taken.map_err(|_| GuestFault::NoCapacity(format!("all {} places are taken", self.places)))?;
+        Ok(Place(Arc::clone(self)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.free.fetch_add(1, AcqRel);
+    }
 }
 
 impl Engine {
@@ -135,7 +160,8 @@ impl Engine {
             })
             .transpose()?;
         start_ticker(&wasm).map_err(EngineError::Ticker)?;
-        Ok(Self { wasm, shared: Arc::new(Shared { limits, cache, wasi }) })
+        let (places, free, trial) = (max_instances, AtomicU32::new(max_instances), Mutex::default());
+        Ok(Self { wasm, shared: Arc::new(Shared { limits, cache, wasi, places, free, trial }) })
     }
 
     /// What guests may use.
@@ -152,6 +178,9 @@ pub(super) fn ticks(deadline: Duration) -> u64 {
 }
 
 fn config(limits: &Limits, max_instances: u32) -> Config {
+    // One more than may serve: instances are kept as long as nobody needs their place, and a new module has to be tried
+    // out all the same.
+    let max_instances = max_instances.saturating_add(1);
     let parts = max_instances.saturating_mul(CORE_PER_COMPONENT);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(max_instances)

@@ -1,11 +1,12 @@
 //! One instance of a module in a store of its own: what a trap costs.
 
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use wasmtime::Store;
 
 use super::contract::Exports;
-use super::engine::{Engine, ticks};
+use super::engine::{Engine, Place, ticks};
 use super::fault::GuestFault;
 use super::guest::Guest;
 use super::module::Code;
@@ -17,14 +18,32 @@ const SPARE_HANDLES: usize = 10_000;
 pub(super) struct Instance {
     store: Store<Guest>,
     exports: Box<dyn Exports>,
+    /// Given back after the store is gone. None on trial.
+    _place: Option<Place>,
 }
 
 impl Instance {
-    /// Starts an instance.
+    /// Starts an instance that serves.
     ///
     /// # Errors
     /// The guest's start code failed, or there is no place for another instance.
     pub(super) fn start(engine: &Engine, code: &Code) -> Result<Self, GuestFault> {
+        Self::start_at(engine, code, Some(engine.shared.place()?))
+    }
+
+    /// Starts an instance to try a module out, at the one place that is kept for that: the caller holds the trial.
+    ///
+    /// # Errors
+    /// The guest's start code failed.
+    pub(super) fn start_on_trial(
+        engine: &Engine,
+        code: &Code,
+        _trial: &MutexGuard<'_, ()>,
+    ) -> Result<Self, GuestFault> {
+        Self::start_at(engine, code, None)
+    }
+
+    fn start_at(engine: &Engine, code: &Code, place: Option<Place>) -> Result<Self, GuestFault> {
         let limits = engine.limits();
         let mut store = Store::new(&engine.wasm, Guest::new(code.label.clone(), limits.memory_bytes));
         store.limiter(|guest| &mut guest.memory);
@@ -32,7 +51,7 @@ impl Instance {
         store.set_max_component_handles(limits.residents_per_instance + SPARE_HANDLES);
         store.set_epoch_deadline(ticks(limits.apply_deadline));
         match code.prepared.instantiate(&mut store) {
-            Ok(exports) => Ok(Self { store, exports }),
+            Ok(exports) => Ok(Self { store, exports, _place: place }),
             Err(error) => Err(GuestFault::of_start(&error, &store.data().log)),
         }
     }

@@ -1,7 +1,7 @@
 //! From a file's bytes to a module that may serve: every check that can be made before the first command.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
@@ -146,7 +146,9 @@ impl Engine {
     /// words tell whether it may, and a virtual WASI does no harm until then.
     fn try_out(&self, prepared: Box<dyn Prepared>, wasi: Option<Vec<String>>) -> Result<TriedOut, LoadError> {
         let mut code = Code { prepared, label: "(loading)".into() };
-        let mut instance = Instance::start(self, &code).map_err(fault_on("its start"))?;
+        // What the trial before this one left behind is of no interest.
+        let trial = self.shared.trial.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut instance = Instance::start_on_trial(self, &code, &trial).map_err(fault_on("its start"))?;
         let deadline = self.limits().apply_deadline;
         let mut describe =
             || instance.call(deadline, false, |exports, store| exports.describe(store)).map_err(fault_on("`describe`"));

@@ -1,4 +1,5 @@
-//! Connections: a pool for reads, single sessions for the writer, both under the role that can't change history.
+//! Connections: a pool for folds and checks, one for pages, single sessions for the writer, all under roles that can't
+//! change history.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 
 use super::StoreError;
 use super::settle::SessionIdentity;
+use super::tenant::TenantPool;
 use crate::model::{Append, AppendOutcome, Digest};
 
 /// How the host reaches PostgreSQL.
@@ -17,7 +19,7 @@ use crate::model::{Append, AppendOutcome, Digest};
 pub struct StoreOptions {
     /// Where, and as whom.
     pub connect: PgConnectOptions,
-    /// Connections for reads; the writer has one more of its own.
+    /// Connections for reads, half of them for pages; the writer has one more of its own.
     pub read_connections: u32,
     /// How long a read waits for a free connection.
     pub acquire_timeout: Duration,
@@ -37,6 +39,7 @@ impl StoreOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) pool: PgPool,
+    pub(super) pages: TenantPool,
     pub(super) scan_limit: i64,
     pub(super) connect: PgConnectOptions,
     /// Numbers of modules by digest: they never change once given.
@@ -49,13 +52,17 @@ impl Store {
     #[must_use]
     pub fn new(options: &StoreOptions) -> Self {
         let connect = options.connect.clone().log_statements(tracing::log::LevelFilter::Trace);
-        let pool = PgPoolOptions::new()
-            .max_connections(options.read_connections)
-            .acquire_timeout(options.acquire_timeout)
+        // Each kind has its own, so that neither long exports nor folds keep the other waiting.
+        let for_pages = (options.read_connections / 2).max(1);
+        let for_rest = options.read_connections.saturating_sub(for_pages).max(1);
+        let sized =
+            |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(options.acquire_timeout);
+        let pool = sized(for_rest)
             .after_connect(|connection, _| Box::pin(prepare_session(connection)))
             .connect_lazy_with(connect.clone().application_name("everfold-reader"));
         Self {
             pool,
+            pages: TenantPool::new(sized(for_pages), connect.clone()),
             scan_limit: options.scan_limit,
             connect,
             module_ids: Arc::default(),
@@ -88,8 +95,9 @@ impl Store {
         Ok(asked.fetch_one(&self.pool).await?)
     }
 
-    /// Closes the pool; sessions in use are waited for.
+    /// Closes the pools; sessions in use are waited for.
     pub async fn close(&self) {
+        self.pages.close().await;
         self.pool.close().await;
     }
 
@@ -98,8 +106,7 @@ impl Store {
         let mut connection = self.connect.clone().application_name("everfold-writer").connect().await?;
         // Asked before the role changes: a session may not see the start of one of another role.
         let identity = sqlx::query!(
-            r#"SELECT a.pid AS "process!", a.backend_start AS "started_at!", pg_is_in_recovery() AS "is_standby!",
-                      coalesce((SELECT max(position) FROM everfold.event_store), 0) AS "known_head!"
+            r#"SELECT a.pid AS "process!", a.backend_start AS "started_at!", pg_is_in_recovery() AS "is_standby!"
                FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()"#
         )
         .fetch_one(&mut connection)
@@ -109,12 +116,13 @@ impl Store {
         }
         prepare_session(&mut connection).await?;
         connection.execute(WRITER_SETTINGS).await?;
-        self.move_head(identity.known_head);
-        let identity = SessionIdentity {
-            process: identity.process,
-            started_at: identity.started_at,
-            known_head: identity.known_head,
-        };
+        // Under the runtime role, which sees every tenant's events whatever roles the login has.
+        let known_head =
+            sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "known_head!" FROM everfold.event_store"#)
+                .fetch_one(&mut connection)
+                .await?;
+        self.move_head(known_head);
+        let identity = SessionIdentity { process: identity.process, started_at: identity.started_at, known_head };
         Ok(WriterSession { connection, identity })
     }
 
@@ -127,7 +135,8 @@ impl Store {
         });
     }
 
-    /// One session under the login's own role: it may end the host's other sessions.
+    /// One session under the login's own role: it may end the host's other sessions. What it may see of the log depends
+    /// on the login's roles: [`prepare_session`] before it is asked.
     pub(super) async fn supervising_session(&self) -> Result<PgConnection, sqlx::Error> {
         self.connect.clone().application_name("everfold-supervisor").connect().await
     }
@@ -166,7 +175,7 @@ pub(super) const WRITER_SETTINGS: &str = "
     SET tcp_user_timeout = 10000;";
 
 /// Takes the runtime role where there is one, whatever defaults the database or the login has.
-async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection
         .execute(
             "SET default_transaction_isolation = 'read committed';

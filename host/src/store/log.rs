@@ -114,6 +114,7 @@ impl Store {
         let (first, last) = (*positions.start(), *positions.end());
         let (tenant, limit) = (query.tenant.as_str(), query.limit);
         let (event_types, aggregate_types) = (&query.event_types, &query.aggregate_types);
+        let mut session = self.tenant_session(&query.tenant).await?;
         let rows = match query.direction {
             Direction::Forward => select_events!(
                 "WHERE e.position >= $1 AND e.position <= $2 AND e.tenant_id = $3
@@ -127,7 +128,7 @@ impl Store {
                 aggregate_types,
                 limit,
             )
-            .fetch(&self.pool),
+            .fetch(&mut *session),
             Direction::Backward => select_events!(
                 "WHERE e.position >= $1 AND e.position <= $2 AND e.tenant_id = $3
                    AND (cardinality($4::text[]) = 0 OR e.event_type = ANY ($4))
@@ -140,7 +141,7 @@ impl Store {
                 aggregate_types,
                 limit,
             )
-            .fetch(&self.pool),
+            .fetch(&mut *session),
         };
         take(rows, limit).await
     }

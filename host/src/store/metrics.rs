@@ -37,7 +37,7 @@ metric_table! {
     /// Failed statements beside the writer's: unavailable (no connection, or "not now"), failed (refused by PostgreSQL),
     /// corrupt (not what the host would have written).
     counter DATABASE_ERRORS {"kind"} = "everfold_database_errors_total";
-    /// Connections of the pool that serves reads: used, idle.
+    /// Connections of the pools that serve reads: used, idle.
     gauge CONNECTIONS {"state"} = "everfold_database_connections";
     /// The log's last position, as this host knows it: by its own commits at once, by those of others when it last looked.
     gauge LOG_HEAD = "everfold_log_head_position";

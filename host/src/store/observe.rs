@@ -20,10 +20,11 @@ impl Store {
         }
     }
 
-    /// Sets the gauges that only a look at the pool can tell.
+    /// Sets the gauges that only a look at the pools can tell.
     pub fn measure(&self) {
-        let idle = self.pool.num_idle();
-        let used = (self.pool.size() as usize).saturating_sub(idle);
+        let (pages, idle_pages) = self.pages.size();
+        let idle = self.pool.num_idle() + idle_pages;
+        let used = (self.pool.size() as usize + pages).saturating_sub(idle);
         metrics::CONNECTIONS.gauge(["idle"]).set(idle as f64);
         metrics::CONNECTIONS.gauge(["used"]).set(used as f64);
         metrics::LOG_HEAD.set(*self.head.borrow() as f64);

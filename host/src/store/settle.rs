@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::chain::Chain;
-use super::connect::WRITER_SETTINGS;
+use super::connect::{WRITER_SETTINGS, prepare_session};
 use super::writer::WriterOptions;
 use super::{Store, metrics};
 use crate::model::{Append, AppendOutcome, NewEvent};
@@ -101,6 +101,8 @@ async fn find(store: &Store, lost: &SessionIdentity, batch: &[Chain]) -> Result<
     // are confirmed in their order: when it is answered, what is found below is as safe as any answered append.
     connection.execute(WRITER_SETTINGS).await?;
     connection.execute("SELECT pg_logical_emit_message(true, 'everfold', 'settled')").await?;
+    // A login that is a member of the reader's role sees no tenant by itself, and would find nothing.
+    prepare_session(&mut connection).await?;
     let ids: Vec<Uuid> = batch
         .iter()
         .flat_map(|chain| &chain.submissions)

@@ -95,6 +95,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database can't be asked.
     pub async fn snapshots(&self, stream: &StreamKey) -> Result<Vec<StoredSnapshot>, StoreError> {
+        let mut session = self.tenant_session(&stream.tenant).await?;
         let rows = sqlx::query!(
             r#"SELECT s.version, s.state_version, s.created_at, s.state::text AS "state!",
                       m.name, m.version AS module_version, m.digest
@@ -105,7 +106,7 @@ impl Store {
             stream.aggregate_type.as_str(),
             stream.stream_id.as_str(),
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *session)
         .await?;
         rows.into_iter()
             .map(|row| {

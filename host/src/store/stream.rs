@@ -98,6 +98,7 @@ impl Store {
     ) -> Result<(Vec<RecordedEvent>, bool), StoreError> {
         let (first, last) = (*versions.start(), *versions.end());
         let (stream, event_types, limit) = (&query.stream, &query.event_types, query.limit);
+        let mut session = self.tenant_session(&stream.tenant).await?;
         let rows = match query.direction {
             Direction::Forward => select_events!(
                 "WHERE e.tenant_id = $1 AND e.aggregate_type = $2 AND e.stream_id = $3
@@ -112,7 +113,7 @@ impl Store {
                 event_types,
                 limit,
             )
-            .fetch(&self.pool),
+            .fetch(&mut *session),
             Direction::Backward => select_events!(
                 "WHERE e.tenant_id = $1 AND e.aggregate_type = $2 AND e.stream_id = $3
                    AND e.version >= $4 AND e.version <= $5
@@ -126,7 +127,7 @@ impl Store {
                 event_types,
                 limit,
             )
-            .fetch(&self.pool),
+            .fetch(&mut *session),
         };
         take(rows, limit).await
     }

@@ -58,6 +58,7 @@ impl Store {
     pub async fn list_streams(&self, query: &StreamsQuery) -> Result<Vec<StreamSummary>, StoreError> {
         let Some((first_type, after_stream)) = query.start() else { return Ok(Vec::new()) };
         let prefix = query.prefix.as_deref().unwrap_or_default();
+        let mut session = self.tenant_session(&query.tenant).await?;
         // Both bounds of the ids are texts in every case: a bound that may be null would be no condition of the index.
         let rows = sqlx::query!(
             r#"WITH RECURSIVE types AS (
@@ -106,7 +107,7 @@ impl Store {
             behind_prefix(prefix),
             query.limit,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *session)
         .await?;
         rows.into_iter()
             .map(|row| {

@@ -100,6 +100,7 @@ async fn a_sound_host_has_nothing_against_it() {
             "connections",
             "schema",
             "role",
+            "reader role",
             "triggers",
         ] {
             diagnosis.expect(check, "ok", "");
@@ -147,18 +148,59 @@ async fn what_guards_the_log_is_looked_at() {
     let sound = look(&database).await;
     sound.expect("triggers", "ok", "");
     sound.expect("role", "ok", "everfold_runtime_postgres");
+    sound.expect("reader role", "ok", "everfold_reader_postgres");
 
     sql(&database, "ALTER TABLE everfold.log_head DISABLE TRIGGER append_only").await;
     sql(&database, "DROP TRIGGER append_only ON everfold.event_store").await;
     sql(&database, "GRANT INSERT, DELETE ON everfold.event_store TO everfold_runtime_postgres").await;
     sql(&database, "REVOKE SELECT ON everfold.receipts FROM everfold_runtime_postgres").await;
     let broken = look(&database).await;
-    broken.expect("triggers", "broken", "event_store, log_head");
+    broken.expect("triggers", "broken", "append_only on event_store, append_only on log_head");
     broken.expect("role", "broken", "INSERT on everfold.event_store, DELETE on everfold.event_store");
     broken.expect("role", "broken", "lacks SELECT on everfold.receipts");
     assert_eq!(broken.code, 2);
     sql(&database, "REVOKE EXECUTE ON FUNCTION everfold.append_batch_v1 FROM everfold_runtime_postgres").await;
-    look(&database).await.expect("role", "broken", "may not append");
+    look(&database).await.expect("role", "broken", "EXECUTE on everfold.append_batch_v1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_are_missing_come_back_by_one_statement() {
+    let database = TestDatabase::new().await;
+    for role in ["everfold_runtime_postgres", "everfold_reader_postgres"] {
+        sql(&database, &format!("REVOKE USAGE ON SCHEMA everfold FROM {role}")).await;
+    }
+    sql(&database, "REVOKE SELECT ON everfold.modules FROM everfold_reader_postgres").await;
+    sql(&database, "DROP POLICY own_tenant ON everfold.event_store").await;
+    let broken = look(&database).await;
+    broken.expect("role", "broken", "lacks USAGE on schema everfold");
+    broken.expect("reader role", "broken", "lacks USAGE on schema everfold, SELECT on everfold.modules");
+    broken.expect("reader role", "broken", "every tenant's rows of event_store");
+    sql(&database, "SELECT everfold.grant_roles()").await;
+    let mended = look(&database).await;
+    mended.expect("role", "ok", "");
+    mended.expect("reader role", "ok", "");
+    sql(&database, "ALTER TABLE everfold.snapshots DISABLE ROW LEVEL SECURITY").await;
+    sql(&database, "GRANT SELECT ON everfold.receipts TO everfold_reader_postgres").await;
+    let open = look(&database).await;
+    open.expect("reader role", "broken", "every tenant's rows of snapshots");
+    open.expect("reader role", "warning", "SELECT on everfold.receipts");
+}
+
+/// A superuser has made the roles and granted them, without letting their member grant them on.
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_that_were_there_before_get_their_rights() {
+    let database = TestDatabase::create("").await;
+    sql(&database, "CREATE ROLE given LOGIN NOSUPERUSER NOCREATEROLE").await;
+    for role in ["everfold_runtime_given", "everfold_reader_given"] {
+        sql(&database, &format!("CREATE ROLE {role} NOLOGIN; GRANT {role} TO given")).await;
+    }
+    let own = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO given', current_database()); END $$";
+    sql(&database, own).await;
+    everfold::store::migrate(&database.options().username("given")).await.unwrap();
+    let url = database.url().replacen("postgres://postgres@", "postgres://given@", 1);
+    let diagnosis = Diagnosis::of(home().path(), &[("DATABASE_URL", &url)]).await;
+    diagnosis.expect("role", "ok", "everfold_runtime_given");
+    diagnosis.expect("reader role", "ok", "everfold_reader_given");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +208,8 @@ async fn a_log_that_lost_events_is_noticed() {
     let database = TestDatabase::new().await;
     sql(
         &database,
-        "INSERT INTO everfold.event_store (position, version, occurred_at, created_at, event_id, schema_version,
+        "SET search_path = everfold, pg_temp; SET plan_cache_mode = force_generic_plan;
+         INSERT INTO everfold.event_store (position, version, occurred_at, created_at, event_id, schema_version,
              tenant_id, aggregate_type, stream_id, event_type, payload, metadata)
          SELECT n, n - 1, now(), now() + interval '1 hour', gen_random_uuid(), 1, 'default', 'a', 'b', 'E', '{}', '{}'
          FROM generate_series(1, 20) n",
@@ -208,6 +251,7 @@ async fn a_login_without_the_role_is_told() {
     let url = database.url().replacen("postgres://postgres@", "postgres://patient@", 1);
     let diagnosis = Diagnosis::of(home().path(), &[("DATABASE_URL", &url)]).await;
     diagnosis.expect("role", "warning", "everfold_runtime_patient doesn't exist");
+    diagnosis.expect("reader role", "warning", "everfold_reader_patient doesn't exist");
     diagnosis.expect("login", "ok", "patient");
 }
 

@@ -16,6 +16,8 @@ mod limits;
 mod log;
 mod metrics;
 mod modules;
+mod properties;
+mod races;
 mod reads;
 mod runtime;
 mod support;

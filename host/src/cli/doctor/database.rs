@@ -10,7 +10,7 @@ use crate::store::{Examination, Pooler, ServerFacts};
 const MAJORS: std::ops::RangeInclusive<i32> = 15..=18;
 /// Clocks that are further apart are told, in seconds.
 const CLOCK_SECONDS: f64 = 2.0;
-/// What a host opens beside its pool: the writer, one to supervise, one to migrate.
+/// What a host opens beside its pools: the writer, one to supervise, one to migrate.
 const OTHER_CONNECTIONS: i64 = 3;
 
 pub(super) fn judge(settings: &Settings, found: &Examination, report: &mut Report) {
@@ -120,7 +120,7 @@ fn timeouts(server: &ServerFacts, report: &mut Report) {
         if milliseconds > 0 {
             none = false;
             let advice = format!("ALTER ROLE … SET {name} = 0 for the host's login");
-            let means = "the writer takes it off for itself, but reads and connections of the pool are cut by it";
+            let means = "the writer takes it off for itself, but reads and connections of the pools are cut by it";
             report.warning("timeouts", format!("{name} is {milliseconds} ms: {means}"), advice);
         }
     }
@@ -145,7 +145,8 @@ fn connections(settings: &Settings, server: &ServerFacts, report: &mut Report) {
     let number = |name: &str| server.setting(name).parse::<i64>().unwrap_or(0);
     let places = number("max_connections") - number("superuser_reserved_connections");
     let places = server.connection_limit.map_or(places, |limit| places.min(limit.into()));
-    let wanted = i64::from(settings.database_connections.get()) + OTHER_CONNECTIONS;
+    // Each of the two pools has one at least.
+    let wanted = i64::from(settings.database_connections.get().max(2)) + OTHER_CONNECTIONS;
     let said = format!("a host may open {wanted}; {places} are allowed, {} are open now", server.connections);
     if wanted > places {
         report.broken(

@@ -1,7 +1,7 @@
-//! The log's schema, role, triggers and invariants, judged.
+//! The log's schema, roles, triggers and invariants, judged.
 
 use super::report::Report;
-use crate::store::{Examination, LogFacts, SchemaFacts};
+use crate::store::{Examination, LogFacts, RoleFacts, SchemaFacts};
 
 /// A last event from further in the future says that a clock went back, in seconds.
 const FUTURE_SECONDS: f64 = 2.0;
@@ -17,6 +17,7 @@ pub(super) fn judge(found: &Examination, report: &mut Report) {
     };
     steps(schema, report);
     role(found, schema, report);
+    reader(found, schema, report);
     triggers(schema, report);
     match &schema.log {
         Some(log) => invariants(log, report),
@@ -38,58 +39,100 @@ fn steps(schema: &SchemaFacts, report: &mut Report) {
 
 fn role(found: &Examination, schema: &SchemaFacts, report: &mut Report) {
     let role = &schema.role;
-    let name = &role.name;
+    let (name, user) = (&role.name, &found.server.user);
     if !role.exists {
         let said = format!(
-            "the role {name} doesn't exist: hosts work under {}, which may do more than they need, and only triggers guard \
-             the log",
-            found.server.user
+            "the role {name} doesn't exist: hosts work under {user}, which may do more than they need, and only triggers \
+             guard the log"
         );
-        let advice = format!(
-            "as a superuser: CREATE ROLE {name} NOLOGIN; GRANT {name} TO {}; then grant as in docs/operating.md",
-            schema.owner
-        );
-        report.warning("role", said, advice);
-        return;
+        return report.warning("role", said, made_by_hand(role, schema));
     }
     let mut sound = true;
     if !role.can_be_taken && !found.server.is_superuser {
         sound = false;
-        let user = &found.server.user;
         let said = format!("{user} may not take the role {name}: hosts work under {user} itself");
-        report.warning("role", said, format!("GRANT {name} TO {user}"));
+        report.warning("role", said, given_to(role, user));
     }
     if !role.excess.is_empty() {
         sound = false;
         let said = format!("{name} has {}: a fault of the host could change history", role.excess.join(", "));
-        let advice = format!("REVOKE each of them FROM {name} (and from PUBLIC)");
-        report.broken("role", said, advice);
-    }
-    if !role.may_append {
-        sound = false;
-        let advice = format!("GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO {name}");
-        report.broken("role", format!("{name} may not append"), advice);
+        report.broken("role", said, format!("REVOKE each of them FROM {name} (and from PUBLIC)"));
     }
     if !role.lacks.is_empty() {
         sound = false;
-        let advice = format!("GRANT each of them TO {name}");
-        report.broken("role", format!("{name} lacks {}", role.lacks.join(", ")), advice);
+        report.broken("role", format!("{name} lacks {}", role.lacks.join(", ")), granted(schema));
     }
     if sound {
         report.ok("role", format!("{name} can append and read, and not write the log by itself"));
     }
 }
 
-fn triggers(schema: &SchemaFacts, report: &mut Report) {
-    let idle: Vec<&str> =
-        schema.triggers.iter().filter(|found| !found.works).map(|found| found.table.as_str()).collect();
-    if idle.is_empty() {
-        report.ok("triggers", "history can't be changed, by its owner neither");
-        return;
+/// The role that pages are read under. Without it a host works, so that nothing about it is broken but what it shows.
+fn reader(found: &Examination, schema: &SchemaFacts, report: &mut Report) {
+    const CHECK: &str = "reader role";
+    let role = &schema.reader;
+    let (name, user) = (&role.name, &found.server.user);
+    let alone = "pages are read under the runtime role, and only their statements keep tenants apart";
+    if !role.exists {
+        return report.warning(CHECK, format!("the role {name} doesn't exist: {alone}"), made_by_hand(role, schema));
     }
-    let said = format!("the trigger append_only is missing or disabled on {}", idle.join(", "));
-    let advice = "ALTER TABLE everfold.… ENABLE TRIGGER append_only, or create it as migrations/0001_event_store.sql does; \
-                  find out who removed it, and compare the log with a backup";
+    let mut sound = true;
+    if !role.can_be_taken && !found.server.is_superuser {
+        sound = false;
+        report.warning(CHECK, format!("{user} may not take the role {name}: {alone}"), given_to(role, user));
+    }
+    if !role.lacks.is_empty() {
+        sound = false;
+        let said = format!("{name} lacks {}: pages fail, or {alone}", role.lacks.join(", "));
+        report.broken(CHECK, said, granted(schema));
+    }
+    if !role.excess.is_empty() {
+        sound = false;
+        let advice = format!("REVOKE each of them FROM {name} (and from PUBLIC)");
+        report.warning(CHECK, format!("{name} has {}: it is made for reading", role.excess.join(", ")), advice);
+    }
+    if !schema.unguarded.is_empty() {
+        sound = false;
+        let said = format!("{name} sees every tenant's rows of {}", schema.unguarded.join(", "));
+        let advice = format!(
+            "{}; ALTER TABLE everfold.… ENABLE ROW LEVEL SECURITY; ALTER ROLE {name} NOBYPASSRLS",
+            granted(schema)
+        );
+        report.broken(CHECK, said, advice);
+    }
+    if sound {
+        report.ok(CHECK, format!("{name} sees the rows of one tenant"));
+    }
+}
+
+fn made_by_hand(role: &RoleFacts, schema: &SchemaFacts) -> String {
+    let (name, owner) = (&role.name, &schema.owner);
+    format!("as a superuser: CREATE ROLE {name} NOLOGIN; GRANT {name} TO {owner}; then {}", granted(schema))
+}
+
+/// Since PostgreSQL 16 a grant may be one that doesn't let its member take the role.
+fn given_to(role: &RoleFacts, user: &str) -> String {
+    format!("GRANT {name} TO {user} (since PostgreSQL 16: WITH SET TRUE)", name = role.name)
+}
+
+/// One statement that can be repeated, instead of a list of rights.
+fn granted(schema: &SchemaFacts) -> String {
+    format!("as {}, in this database: SELECT everfold.grant_roles()", schema.owner)
+}
+
+fn triggers(schema: &SchemaFacts, report: &mut Report) {
+    let idle: Vec<String> = schema
+        .triggers
+        .iter()
+        .filter(|found| !found.works)
+        .map(|found| format!("{} on {}", found.name, found.table))
+        .collect();
+    if idle.is_empty() {
+        return report.ok("triggers", "the log can't be changed nor written around, by its owner neither");
+    }
+    let said = format!("triggers that guard the log are missing or disabled: {}", idle.join(", "));
+    let advice = "ALTER TABLE everfold.… ENABLE TRIGGER …, or create it as the files in migrations/ do; find out who removed \
+                  it, and compare the log with a backup";
     report.broken("triggers", said, advice);
 }
 

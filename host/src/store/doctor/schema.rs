@@ -1,4 +1,4 @@
-//! The log's schema: its steps, the role that hosts work under, the triggers that guard it, the log's invariants.
+//! The log's schema: its steps, the roles that hosts work under, the triggers that guard it, the log's invariants.
 
 use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
@@ -19,13 +19,17 @@ pub struct SchemaFacts {
     pub owner: String,
     /// The role that hosts work under.
     pub role: RoleFacts,
+    /// The role that pages are read under.
+    pub reader: RoleFacts,
+    /// Tables whose rows the reader's role sees without regard to their tenant.
+    pub unguarded: Vec<String>,
     /// The triggers that refuse changes of history.
     pub triggers: Vec<TriggerFacts>,
     /// The log itself; none where its tables are missing.
     pub log: Option<LogFacts>,
 }
 
-/// The role that hosts work under.
+/// A role of the host's.
 #[derive(Debug, Clone)]
 pub struct RoleFacts {
     /// Its name.
@@ -34,8 +38,6 @@ pub struct RoleFacts {
     pub exists: bool,
     /// Whether the login may take it.
     pub can_be_taken: bool,
-    /// Whether it may append through `append_batch_v1`.
-    pub may_append: bool,
     /// What it lacks of the rights that the host needs, such as `SELECT on everfold.receipts`.
     pub lacks: Vec<String>,
     /// The rights on the log's tables that it must not have and has.
@@ -47,6 +49,8 @@ pub struct RoleFacts {
 pub struct TriggerFacts {
     /// The table that it guards.
     pub table: String,
+    /// Its name.
+    pub name: String,
     /// Whether it is there and fires.
     pub works: bool,
 }
@@ -68,7 +72,7 @@ pub struct LogFacts {
     pub future_seconds: f64,
 }
 
-/// The rights of the runtime role, one for each that the host uses.
+/// The rights of the runtime role on tables, one for each that the host uses.
 const NEEDED: [(&str, &str); 12] = [
     ("everfold.event_store", "SELECT"),
     ("everfold.log_head", "SELECT"),
@@ -85,7 +89,7 @@ const NEEDED: [(&str, &str); 12] = [
 ];
 
 /// The rights that only `append_batch_v1` may use, and its owner.
-const FORBIDDEN: [(&str, &str); 10] = [
+const FORBIDDEN: [(&str, &str); 14] = [
     ("everfold.event_store", "INSERT"),
     ("everfold.event_store", "UPDATE"),
     ("everfold.event_store", "DELETE"),
@@ -95,19 +99,58 @@ const FORBIDDEN: [(&str, &str); 10] = [
     ("everfold.log_head", "TRUNCATE"),
     ("everfold.receipts", "INSERT"),
     ("everfold.receipts", "UPDATE"),
+    ("everfold.receipts", "TRUNCATE"),
+    ("everfold.event_kinds", "INSERT"),
+    ("everfold.event_kinds", "UPDATE"),
     ("everfold.event_kinds", "DELETE"),
+    ("everfold.event_kinds", "TRUNCATE"),
 ];
 
-/// The tables that triggers guard.
-const GUARDED: [&str; 2] = ["event_store", "log_head"];
+/// The rights of the reader's role: what it needs.
+const READ: [(&str, &str); 5] = [
+    ("everfold.event_store", "SELECT"),
+    ("everfold.snapshots", "SELECT"),
+    ("everfold.modules", "SELECT"),
+    ("everfold.event_kinds", "SELECT"),
+    ("everfold.log_head", "SELECT"),
+];
+
+/// And what it must not have.
+const UNREADABLE: [(&str, &str); 8] = [
+    ("everfold.receipts", "SELECT"),
+    ("everfold.event_store", "INSERT"),
+    ("everfold.snapshots", "INSERT"),
+    ("everfold.snapshots", "UPDATE"),
+    ("everfold.snapshots", "DELETE"),
+    ("everfold.receipts", "DELETE"),
+    ("everfold.modules", "INSERT"),
+    ("everfold.log_head", "UPDATE"),
+];
+
+/// The triggers that guard, by table.
+const GUARDS: [(&str, &str); 7] = [
+    ("event_store", "append_only"),
+    ("event_store", "only_appended"),
+    ("receipts", "append_only"),
+    ("receipts", "only_appended"),
+    ("event_kinds", "append_only"),
+    ("event_kinds", "only_appended"),
+    ("log_head", "append_only"),
+];
 
 pub(super) async fn examine(connection: &mut PgConnection) -> Result<Option<SchemaFacts>, sqlx::Error> {
     let Some(owner) = owner(connection).await? else { return Ok(None) };
     let steps = Steps::of(connection).await?;
-    let role = role(connection).await?;
+    let mut runtime = role(connection, "everfold_runtime_", &NEEDED, &FORBIDDEN).await?;
+    if runtime.exists && !may_append(connection, &runtime.name).await? {
+        runtime.lacks.push("EXECUTE on everfold.append_batch_v1".to_owned());
+    }
+    let reader = role(connection, "everfold_reader_", &READ, &UNREADABLE).await?;
+    let unguarded = if reader.exists { unguarded(connection, &reader.name).await? } else { Vec::new() };
     let triggers = triggers(connection).await?;
     let log = if has_log(connection).await? { Some(log(connection).await?) } else { None };
-    Ok(Some(SchemaFacts { missing_steps: steps.missing, newer_steps: steps.newer, owner, role, triggers, log }))
+    let (missing_steps, newer_steps) = (steps.missing, steps.newer);
+    Ok(Some(SchemaFacts { missing_steps, newer_steps, owner, role: runtime, reader, unguarded, triggers, log }))
 }
 
 async fn owner(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
@@ -118,34 +161,63 @@ async fn owner(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Er
     .await
 }
 
-/// The name is made here as `everfold.runtime_role()` makes it: that may be missing.
-async fn role(connection: &mut PgConnection) -> Result<RoleFacts, sqlx::Error> {
+/// The name is made here as `everfold.runtime_role()` and `everfold.reader_role()` make theirs: they may be missing.
+async fn role(
+    connection: &mut PgConnection,
+    prefix: &str,
+    needed: &[(&str, &str)],
+    forbidden: &[(&str, &str)],
+) -> Result<RoleFacts, sqlx::Error> {
+    // Since PostgreSQL 16 not every member of a role may take it.
     let row = sqlx::query!(
         r#"SELECT n.name AS "name!", r.oid IS NOT NULL AS "exists!",
-                  coalesce(pg_has_role(current_user, r.oid, 'MEMBER'), false) AS "can_be_taken!",
-                  coalesce(has_function_privilege(r.oid, f.oid, 'EXECUTE'), false) AS "may_append!"
-           FROM (SELECT left('everfold_runtime_' || pg_get_userbyid(nspowner), 63) AS name
+                  coalesce(pg_has_role(current_user, r.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
+                                                                 THEN 'SET' ELSE 'MEMBER' END), false) AS "can_be_taken!",
+                  coalesce(has_schema_privilege(r.oid, 'everfold', 'USAGE'), false) AS "uses_schema!"
+           FROM (SELECT left($1 || pg_get_userbyid(nspowner), 63) AS name
                  FROM pg_namespace WHERE nspname = 'everfold') n
-           LEFT JOIN pg_roles r ON r.rolname = n.name
-           LEFT JOIN pg_proc f ON f.proname = 'append_batch_v1' AND f.pronamespace = to_regnamespace('everfold')"#
+           LEFT JOIN pg_roles r ON r.rolname = n.name"#,
+        prefix,
     )
     .fetch_one(&mut *connection)
     .await?;
-    let mut role = RoleFacts {
-        name: row.name,
-        exists: row.exists,
-        can_be_taken: row.can_be_taken,
-        may_append: row.may_append,
-        lacks: Vec::new(),
-        excess: Vec::new(),
-    };
+    let (name, exists, can_be_taken) = (row.name, row.exists, row.can_be_taken);
+    let mut role = RoleFacts { name, exists, can_be_taken, lacks: Vec::new(), excess: Vec::new() };
     if role.exists {
-        let held = rights(connection, &role.name, &NEEDED).await?;
-        role.lacks = named(&NEEDED, &held, false);
-        let held = rights(connection, &role.name, &FORBIDDEN).await?;
-        role.excess = named(&FORBIDDEN, &held, true);
+        if !row.uses_schema {
+            role.lacks.push("USAGE on schema everfold".to_owned());
+        }
+        let held = rights(connection, &role.name, needed).await?;
+        role.lacks.extend(named(needed, &held, false));
+        let held = rights(connection, &role.name, forbidden).await?;
+        role.excess = named(forbidden, &held, true);
     }
     Ok(role)
+}
+
+async fn may_append(connection: &mut PgConnection, role: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT coalesce(bool_and(has_function_privilege($1::text::name, oid, 'EXECUTE')), false) AS "may!"
+           FROM pg_proc WHERE proname = 'append_batch_v1' AND pronamespace = to_regnamespace('everfold')"#,
+        role,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The tables with tenants where the policy that holds the reader to one doesn't work.
+async fn unguarded(connection: &mut PgConnection, reader: &str) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT t.name AS "table!" FROM unnest('{event_store, snapshots, receipts}'::text[]) t(name)
+           WHERE NOT EXISTS (
+               SELECT FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid JOIN pg_roles r ON r.oid = ANY (p.polroles)
+               WHERE c.relnamespace = to_regnamespace('everfold') AND c.relname = t.name AND c.relrowsecurity
+                 AND p.polname = 'own_tenant' AND NOT p.polpermissive AND r.rolname = $1
+                 AND NOT r.rolbypassrls AND NOT r.rolsuper)"#,
+        reader,
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Whether the role has each of the rights. None on a table that isn't there.
@@ -169,15 +241,19 @@ fn named(rights: &[(&str, &str)], held: &[bool], which: bool) -> Vec<String> {
 }
 
 async fn triggers(connection: &mut PgConnection) -> Result<Vec<TriggerFacts>, sqlx::Error> {
-    let working = sqlx::query_scalar!(
-        r#"SELECT c.relname::text AS "table!" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-           WHERE t.tgname = 'append_only' AND t.tgenabled IN ('O', 'A') AND c.relnamespace = to_regnamespace('everfold')"#
+    let working = sqlx::query!(
+        r#"SELECT c.relname::text AS "table!", t.tgname::text AS "name!"
+           FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+           WHERE t.tgenabled IN ('O', 'A') AND c.relnamespace = to_regnamespace('everfold')"#
     )
     .fetch_all(connection)
     .await?;
-    let facts =
-        |table: &&str| TriggerFacts { table: (*table).to_owned(), works: working.iter().any(|name| name == table) };
-    Ok(GUARDED.iter().map(facts).collect())
+    let facts = |(table, name): &(&str, &str)| TriggerFacts {
+        table: (*table).to_owned(),
+        name: (*name).to_owned(),
+        works: working.iter().any(|found| found.table == *table && found.name == *name),
+    };
+    Ok(GUARDS.iter().map(facts).collect())
 }
 
 async fn has_log(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {

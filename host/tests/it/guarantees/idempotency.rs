@@ -9,6 +9,9 @@ use crate::support::guests::wasm;
 use crate::support::host::{Answer, Client, READ_CONNECTIONS, TestHost};
 use crate::support::postgres::TestDatabase;
 
+/// Connections that folds have: the others are for pages.
+const FOLDS: u32 = READ_CONNECTIONS / 2;
+
 async fn send(host: &Client, stream: &str, name: &str, body: &str, key: &str) -> Answer {
     host.command(stream, name, body, &[("idempotency-key", key)]).await
 }
@@ -107,13 +110,14 @@ async fn an_outcome_that_cannot_be_told_is_not_denied() {
     let database = TestDatabase::new().await;
     let host = TestHost::start(&database, &["counter"]).await;
     let first = send(&host, "counter/c", "Add", &add(1), "k").await.ok();
-    // Reads of events stand still, appends and receipts don't; the reads take all connections that there are.
+    // Folds stand still, appends and receipts don't; the folds take all connections of their pool.
     let (mut owner, mut lookout) = (owner(&database).await, owner(&database).await);
-    owner.execute("BEGIN; LOCK TABLE everfold.modules IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let reads = join_all((0..READ_CONNECTIONS).map(|_| host.get("/v1/streams/counter/c/events")));
+    owner.execute("BEGIN; LOCK TABLE everfold.snapshots IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let paths: Vec<String> = (0..FOLDS).map(|n| format!("/v1/aggregates/counter/other-{n}")).collect();
+    let reads = join_all(paths.iter().map(|path| host.get(path)));
     let repeat = async {
         let all_wait = format!(
-            "SELECT count(*) = {READ_CONNECTIONS} FROM pg_stat_activity
+            "SELECT count(*) = {FOLDS} FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'everfold-reader' AND wait_event_type = 'Lock'"
         );
         until(&mut lookout, "the reads stand still", &all_wait).await;

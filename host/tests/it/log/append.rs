@@ -163,7 +163,8 @@ async fn committed_times_never_fall() {
     log.owner()
         .await
         .execute(
-            "INSERT INTO everfold.event_store
+            "SET search_path = everfold, pg_temp; SET plan_cache_mode = force_generic_plan;
+             INSERT INTO everfold.event_store
              SELECT 11, 10, occurred_at, clock_timestamp() + interval '1 hour', event_id, schema_version, module_id,
                     tenant_id, aggregate_type, stream_id, event_type, payload, metadata
              FROM everfold.event_store WHERE position = 10",

@@ -1,9 +1,10 @@
 //! History can't be changed: not by the tables' owner, and not by the role that hosts work under.
 
+use everfold::model::Append;
 use everfold::store::AppendError;
 use sqlx::{Executor, PgConnection, Row};
 
-use super::{Log, append, appended, stream};
+use super::{Log, append, appended, receipt, stream};
 
 /// The code with which a statement is refused.
 async fn refusal(connection: &mut PgConnection, sql: &'static str) -> String {
@@ -27,14 +28,43 @@ async fn the_owner_can_not_change_history() {
         "DELETE FROM everfold.event_store WHERE position = 1",
         "TRUNCATE everfold.event_store",
         "TRUNCATE everfold.event_store CASCADE",
-        "INSERT INTO everfold.event_store SELECT * FROM everfold.event_store ON CONFLICT (position) DO UPDATE SET version = 9",
         "DELETE FROM everfold.log_head",
         "TRUNCATE everfold.log_head",
+        "UPDATE everfold.receipts SET event_count = 9",
+        "TRUNCATE everfold.receipts",
+        "UPDATE everfold.event_kinds SET first_position = 9",
+        "DELETE FROM everfold.event_kinds",
+        "TRUNCATE everfold.event_kinds",
     ] {
         assert_eq!(refusal(&mut owner, sql).await, "23001", "{sql}");
     }
     assert_eq!(refusal(&mut owner, "INSERT INTO everfold.log_head (epoch) VALUES (1)").await, "23505");
     assert_eq!(log.events_of("default").await.len(), 2);
+}
+
+#[tokio::test]
+async fn the_owner_can_not_write_around_the_function() {
+    let log = Log::new().await;
+    log.append(Append { receipt: receipt("key", 1), ..append(&stream("s"), 2) }).await;
+    let mut owner = log.owner().await;
+    let around = [
+        "INSERT INTO everfold.event_store SELECT * FROM everfold.event_store ON CONFLICT (position) DO UPDATE SET version = 9",
+        "INSERT INTO everfold.event_store SELECT * FROM everfold.event_store WHERE false",
+        "INSERT INTO everfold.receipts SELECT * FROM everfold.receipts",
+        "INSERT INTO everfold.event_kinds SELECT 'a', 'b', 1, 1",
+        "MERGE INTO everfold.event_kinds k USING (VALUES (1)) one ON false WHEN NOT MATCHED THEN INSERT VALUES ('a', 'b', 1, 1)",
+        "COPY everfold.event_store FROM '/dev/null'",
+        "COPY everfold.receipts FROM '/dev/null'",
+    ];
+    for sql in around {
+        assert_eq!(refusal(&mut owner, sql).await, "55000", "{sql}");
+    }
+    // Nor with one of the settings that the function is known by, in a transaction that has appended before.
+    owner.execute("SET search_path = everfold, pg_temp; BEGIN").await.unwrap();
+    owner.execute(EMPTY_BATCH).await.unwrap();
+    assert_eq!(refusal(&mut owner, around[0]).await, "55000");
+    owner.execute("ROLLBACK").await.unwrap();
+    assert_eq!(log.append(append(&stream("s"), 1)).await, appended(2, 3));
 }
 
 #[tokio::test]
@@ -45,6 +75,7 @@ async fn the_runtime_role_writes_the_log_by_the_function_alone() {
     runtime.execute("SET ROLE everfold_runtime_postgres").await.unwrap();
     for sql in [
         "INSERT INTO everfold.event_store SELECT * FROM everfold.event_store",
+        "COPY everfold.event_store FROM STDIN",
         "UPDATE everfold.event_store SET version = 9",
         "DELETE FROM everfold.event_store",
         "TRUNCATE everfold.event_store",
@@ -52,7 +83,13 @@ async fn the_runtime_role_writes_the_log_by_the_function_alone() {
         "UPDATE everfold.log_head SET floor = 9",
         "INSERT INTO everfold.receipts SELECT * FROM everfold.receipts",
         "UPDATE everfold.receipts SET event_count = 9",
+        "TRUNCATE everfold.receipts",
         "INSERT INTO everfold.event_kinds SELECT * FROM everfold.event_kinds",
+        "UPDATE everfold.event_kinds SET first_position = 9",
+        "DELETE FROM everfold.event_kinds",
+        "TRUNCATE everfold.event_kinds",
+        "DELETE FROM everfold.log_head",
+        "INSERT INTO everfold.log_head (epoch) VALUES (1)",
         "UPDATE everfold.modules SET name = 'other'",
         "DELETE FROM everfold.migrations",
         "CREATE TABLE everfold.other ()",

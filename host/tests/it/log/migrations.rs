@@ -3,9 +3,10 @@
 use std::error::Error as _;
 
 use everfold::store::{AppendError, MigrateError, Store, StoreError, StoreOptions, WriterOptions, migrate};
+use sqlx::migrate::Migrator;
 use sqlx::{ConnectOptions, Executor};
 
-use super::{answer, append, appended, host, number, receipt, stream, submit, until};
+use super::{all_of, answer, append, appended, host, number, receipt, stream, submit, until};
 use crate::support::postgres::TestDatabase;
 
 async fn is_current(database: &TestDatabase) -> Result<(), StoreError> {
@@ -70,6 +71,56 @@ async fn steps_of_a_newer_host_are_left_alone() {
     owner.execute(newer).await.unwrap();
     assert_eq!(migrate(&database.options()).await.unwrap(), 0);
     is_current(&database).await.unwrap();
+}
+
+/// Applies the steps up to this one, as a host of that release did.
+async fn migrate_to(database: &TestDatabase, last: i64) {
+    let known = sqlx::migrate!("../migrations");
+    let steps = known.iter().filter(|step| step.version <= last).cloned().collect();
+    let mut migrator = Migrator::with_migrations(steps);
+    migrator.create_schema("everfold");
+    migrator.dangerous_set_table_name("everfold.migrations");
+    migrator.run(&mut database.options().connect().await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_in_use_gets_its_guards_without_standing_still() {
+    let database = TestDatabase::create("").await;
+    migrate_to(&database, 5).await;
+    let (store, writer) = host(&database.options(), WriterOptions::default());
+    let keyed = || everfold::model::Append { receipt: receipt("key", 1), ..append(&stream("s"), 1) };
+    assert_eq!(answer(submit(&writer, vec![keyed()])).await, [Ok(appended(0, 1))]);
+    assert_eq!(store.read_log(&all_of("default")).await.unwrap().events.len(), 1, "without the reader's role");
+
+    // A backup reads for as long as it takes.
+    let mut backup = database.options().connect().await.unwrap();
+    backup.execute("BEGIN; SELECT FROM everfold.event_store").await.unwrap();
+    let mut owner = database.options().connect().await.unwrap();
+    let waits = "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()
+                 AND application_name = 'everfold-migrate' AND wait_event = 'relation'";
+    let meanwhile = async {
+        until(&mut owner, "a step that waits for its locks", waits).await;
+        assert_eq!(answer(submit(&writer, vec![append(&stream("s"), 1)])).await, [Ok(appended(1, 2))]);
+        assert_eq!(store.read_log(&all_of("default")).await.unwrap().events.len(), 2);
+        assert_eq!(
+            number(&mut owner, "SELECT max(version) FROM everfold.migrations").await,
+            5,
+            "the backup still reads"
+        );
+        backup.execute("COMMIT").await.unwrap();
+    };
+    let options = database.options();
+    let (steps, ()) = tokio::join!(migrate(&options), meanwhile);
+    assert!(steps.unwrap() >= 2);
+
+    // The sessions from before go on beside those that take the new role.
+    assert_eq!(answer(submit(&writer, vec![keyed()])).await.len(), 1);
+    assert_eq!(answer(submit(&writer, vec![append(&stream("s"), 1)])).await, [Ok(appended(2, 3))]);
+    let fresh = Store::new(&StoreOptions::new(database.options()));
+    for store in [&store, &fresh] {
+        assert_eq!(store.read_log(&all_of("default")).await.unwrap().events.len(), 3);
+        assert!(store.read_log(&all_of("another")).await.unwrap().events.is_empty());
+    }
 }
 
 #[tokio::test]

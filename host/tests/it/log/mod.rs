@@ -16,6 +16,7 @@ mod race;
 mod reading;
 mod receipts;
 mod streams;
+mod tenant_sessions;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use everfold::model::{Append, AppendOutcome, StoredOutcome};
 use everfold::store::{AppendError, Submission, Writer, WriterOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -24,8 +25,14 @@ impl Remote {
     /// The writer has sent a first event, so that it has its connection.
     async fn new() -> Self {
         let log = Log::new().await;
-        let proxy = Proxy::start(&log.database.options()).await;
-        let (_, writer) = host(&proxy.options(&log.database.options()), options());
+        let login = log.database.options();
+        Self::of(log, &login).await
+    }
+
+    /// The same under another login.
+    async fn of(log: Log, login: &PgConnectOptions) -> Self {
+        let proxy = Proxy::start(login).await;
+        let (_, writer) = host(&proxy.options(login), options());
         assert_eq!(answer(submit(&writer, vec![append(&stream("first"), 1)])).await, [Ok(appended(0, 1))]);
         Self { log, proxy, writer }
     }
@@ -51,7 +58,21 @@ async fn ids(log: &Log) -> Vec<Uuid> {
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_found() {
-    let remote = Remote::new().await;
+    find_a_lost_answer(Remote::new().await).await;
+}
+
+/// What such a login sees by itself is one tenant's, and none where it has set none.
+#[tokio::test]
+async fn a_login_that_may_take_the_readers_role_finds_it_too() {
+    let log = Log::new().await;
+    let mut superuser = log.owner().await;
+    let roles = "CREATE ROLE member LOGIN; GRANT everfold_runtime_postgres, everfold_reader_postgres TO member";
+    superuser.execute(roles).await.unwrap();
+    let login = log.database.options().username("member");
+    find_a_lost_answer(Remote::of(log, &login).await).await;
+}
+
+async fn find_a_lost_answer(remote: Remote) {
     let a = Append { base: Some(None), ..append(&stream("chain"), 2) };
     let b = follow(&a, None, 1);
     let check = Append { receipt: receipt("check", 1), ..append(&stream("check"), 0) };

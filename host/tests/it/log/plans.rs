@@ -81,7 +81,7 @@ async fn a_rare_prefix_is_found_without_a_walk() {
     }
     // The counts of a session are complete once it has ended.
     store.close().await;
-    until(&mut owner, "the report of the reader", "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'everfold-reader' AND datname = current_database()").await;
+    until(&mut owner, "the report of the reader", "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'everfold-pages' AND datname = current_database()").await;
     let entries = number(&mut owner, read).await - before;
     assert!((1..200).contains(&entries), "{entries} index entries were read for three answers");
     let (by_table, _) = scans(&mut owner, "event_store").await;

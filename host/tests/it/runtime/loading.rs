@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use everfold::model::{AggregateType, Json};
-use everfold::runtime::{CommandCheck, Engine, EngineOptions, LoadError};
+use everfold::model::{AggregateType, Json, Tenant};
+use everfold::runtime::{CommandCheck, Engine, EngineOptions, GuestFault, Instances, LoadError, Placement};
 
 use crate::support::guests;
 
@@ -105,4 +105,22 @@ fn compiled_code_is_kept_and_a_damaged_entry_is_compiled_anew() {
     assert_eq!(load(), compiled);
     assert_eq!(entries().len(), 1);
     assert_eq!(fs::read(entry).unwrap().len(), sound.len(), "the damaged one was replaced");
+}
+
+#[test]
+fn a_module_is_tried_out_though_every_place_is_taken() {
+    let engine = Engine::new(EngineOptions { max_instances: 2, ..EngineOptions::default() }).unwrap();
+    let module = engine.load(&guests::wasm("counter")).unwrap();
+    let mut instances = Instances::new(engine.clone());
+    let (tenants, counter) = (["a", "b", "c"], AggregateType::new("counter").unwrap());
+    for tenant in tenants {
+        instances.create(&module, &Tenant::new(tenant).unwrap(), &counter, Placement::Shared).unwrap();
+    }
+    assert_eq!(instances.stats().instances, 2, "no more than there are places for");
+    let mut others = Instances::new(engine.clone());
+    let created = others.create(&module, &Tenant::new("a").unwrap(), &counter, Placement::Shared);
+    assert!(matches!(created, Err(GuestFault::NoCapacity(_))), "{created:?}");
+    engine.load(&guests::wasm("counter-v2")).unwrap();
+    drop(instances);
+    others.create(&module, &Tenant::new("a").unwrap(), &counter, Placement::Shared).unwrap();
 }

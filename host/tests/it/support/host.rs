@@ -41,13 +41,16 @@ pub(crate) struct Setup {
     pub(crate) writer: WriterOptions,
     pub(crate) pipeline: PipelineOptions,
     pub(crate) engine: Engine,
+    /// Positions that one page of a read looks at.
+    pub(crate) scan_limit: i64,
 }
 
 impl Setup {
     /// A small host with the defaults of its rooms.
     pub(crate) fn new(connect: PgConnectOptions) -> Self {
         let (http, writer) = (HttpOptions::default(), WriterOptions::default());
-        Self { connect, http, writer, pipeline: pipeline_options(), engine: engine() }
+        let scan_limit = StoreOptions::new(connect.clone()).scan_limit;
+        Self { connect, http, writer, pipeline: pipeline_options(), engine: engine(), scan_limit }
     }
 }
 
@@ -86,8 +89,8 @@ impl TestHost {
             std::fs::write(modules_dir.path().join(format!("{name}.wasm")), wasm(name)).unwrap();
         }
         let (engine, active, shutdown) = (setup.engine, ActiveModules::new(), CancellationToken::new());
-        let store =
-            Store::new(&StoreOptions { read_connections: READ_CONNECTIONS, ..StoreOptions::new(setup.connect) });
+        let (read_connections, scan_limit) = (READ_CONNECTIONS, setup.scan_limit);
+        let store = Store::new(&StoreOptions { read_connections, scan_limit, ..StoreOptions::new(setup.connect) });
         let (writer, _) = Writer::start(store.clone(), setup.writer);
         let registry = Arc::new(store.clone());
         let watched = Modules::start(modules_options(modules_dir.path()), engine.clone(), active.clone(), registry);
