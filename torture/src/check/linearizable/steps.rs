@@ -95,7 +95,7 @@ impl Told {
 /// The steps of a stream.
 pub(super) fn of<'a>(index: &Index<'a>, operations: &[&'a Operation]) -> Vec<Step<'a>> {
     let mut steps: Vec<Step<'a>> = operations.iter().copied().flat_map(answered).collect();
-    let in_flight = operations.iter().filter_map(|operation| in_flight(index, *operation));
+    let in_flight = operations.iter().filter_map(|operation| in_flight(index, operation));
     steps.extend(in_flight);
     steps
 }
