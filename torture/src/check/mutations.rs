@@ -1,8 +1,7 @@
 //! The checks on random good histories: they find nothing, and whatever is then broken.
 
-use rand::RngExt as _;
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use super::simulated::{Shape, history};
 use super::{Summary, run};
@@ -130,7 +129,7 @@ fn a_command_is_there_twice(history: &mut History, random: &mut StdRng) {
     let (token, stream) = (operation.token(), operation.stream.clone());
     let again: Vec<_> = history.log.iter().filter(|row| row.token == token).cloned().collect();
     let next = history.log.iter().filter(|row| row.stream == stream).count() as i64;
-    for (version, mut row) in (next..).zip(again) {
+    for (mut row, version) in again.into_iter().zip(next..) {
         row.position = history.log.len() as i64 + 1;
         row.version = version;
         row.event_id = uuid::Uuid::from_u128(row.position.unsigned_abs().into());

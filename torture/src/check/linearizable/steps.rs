@@ -100,22 +100,19 @@ pub(super) fn of<'a>(index: &Index<'a>, operations: &[&'a Operation]) -> Vec<Ste
     steps
 }
 
-/// What was answered: the outcome, which the first attempt already may have had, and whatever any attempt saw of the
-/// stream without an effect on it. Stale reads have no place in the order.
+/// What was answered: the outcome, which any attempt may have had, and which whoever was told it first had seen; and what
+/// each attempt saw of the stream without an effect on it. Stale reads have no place in the order.
 fn answered(operation: &Operation) -> Vec<Step<'_>> {
     if operation.call == (Call::Read { stale: true }) {
         return Vec::new();
     }
-    let mut steps = Vec::new();
-    for attempt in &operation.attempts {
-        let mut step = Step::attempt(operation, attempt);
-        if attempt.answer.is_outcome() {
-            step.iter_mut().for_each(|step| step.from = operation.began());
-            steps.extend(step);
-            // What further attempts are told is the same outcome again.
-            break;
-        }
-        steps.extend(step);
+    let (outcomes, others): (Vec<&Attempt>, Vec<&Attempt>) =
+        operation.attempts.iter().partition(|attempt| attempt.answer.is_outcome());
+    let mut steps: Vec<Step<'_>> = others.into_iter().filter_map(|attempt| Step::attempt(operation, attempt)).collect();
+    let outcome = outcomes.into_iter().min_by_key(|attempt| attempt.done);
+    if let Some(mut step) = outcome.and_then(|attempt| Step::attempt(operation, attempt)) {
+        step.from = operation.began();
+        steps.push(step);
     }
     steps
 }
