@@ -272,13 +272,18 @@ impl Reader<'_> {
         }
     }
 
+    /// Whether nothing of the case is left to a reader that goes backward from here.
+    fn is_before_case(&self, cursor: &str) -> bool {
+        position(cursor) <= position(self.start) + 1
+    }
+
     async fn by_cursors(&self, question: &Question, query: &str) -> Vec<Value> {
         let (mut seen, mut query) = (Vec::new(), query.to_owned());
         loop {
             let page = self.get(&format!("{query}&limit={}", question.limit)).await.ok();
             seen.extend(page["events"].as_array().unwrap().iter().cloned());
             let next = page["next"].as_str().unwrap();
-            let is_over = if question.backward { position(next) <= position(self.start) } else { page["head"] == next };
+            let is_over = if question.backward { self.is_before_case(next) } else { page["head"] == next };
             if is_over {
                 return seen;
             }
@@ -327,7 +332,7 @@ impl Reader<'_> {
         let link = |name: &str| page["links"][name].as_str().map(str::to_owned);
         let (prev, mut next) = (link("prev"), link("next"));
         let cursor = page["next"].as_str().map(str::to_owned);
-        let is_over = |cursor: &String| position(cursor) <= position(self.start);
+        let is_over = |cursor: &String| self.is_before_case(cursor);
         if path.contains("direction=backward") && cursor.as_ref().is_some_and(is_over) {
             next = None;
         }
