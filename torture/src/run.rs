@@ -189,8 +189,8 @@ async fn read_all(crowd: &Crowd, site: &Site) -> Vec<(usize, Stream, Answer)> {
         let call = Call::Read { stale: false };
         let (id, expected, attempts) = (crowd.ledger.next_id(), Expected::Any, Vec::new());
         let read = Operation { id, client: 0, stream: stream.clone(), call, expected, key: None, attempts };
-        let attempt = crowd.http.attempt(&read, host, Duration::from_secs(30)).await;
-        (host, stream, attempt.answer)
+        let answer = crowd.read_at(&read, host, SETTLE_PATIENCE).await;
+        (host, stream, answer)
     });
     read.buffer_unordered(AT_ONCE).collect().await
 }

@@ -12,14 +12,14 @@ use std::time::Duration;
 use futures_util::future::join;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::http::Http;
 pub(crate) use self::ledger::Ledger;
 pub(crate) use self::streams::{Streams, TENANTS};
 
-use crate::history::{Call, Operation};
+use crate::history::{Answer, Call, Operation};
 
 /// Clients that send one request after the other, and those that send bulk requests.
 const SINGLE: u32 = 22;
@@ -66,6 +66,18 @@ impl Crowd {
         };
         // What isn't settled then is told by its attempts.
         let _ = timeout(patience, asked).await;
+    }
+
+    /// Asks one host until it answers a read, or for so long, and answers the last answer.
+    pub(crate) async fn read_at(&self, read: &Operation, host: usize, patience: Duration) -> Answer {
+        let deadline = Instant::now() + patience;
+        loop {
+            let answer = self.http.attempt(read, host, Duration::from_secs(10)).await.answer;
+            if answer.is_settling() || Instant::now() > deadline {
+                return answer;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
     }
 }
 
