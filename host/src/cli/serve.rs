@@ -42,7 +42,14 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let metrics = super::metrics::install()?;
     tokio::spawn(metrics.clone().upkeep());
     let database = Database::open(settings).await?;
-    let steps = store::migrate(database.options()).await?;
+    let steps = tokio::select! {
+        steps = store::migrate(database.options()) => steps?,
+        () = shutdown.cancelled() => {
+            tracing::info!("stopped before the schema was looked at");
+            database.close().await;
+            return Ok(());
+        }
+    };
     if steps > 0 {
         tracing::info!(steps, "the schema was brought up to date");
     }

@@ -150,9 +150,11 @@ impl ModulesWatcher {
     /// Makes a module known to the log.
     async fn register(&self, module: Arc<Module>) -> Judged {
         let descriptor = module.descriptor();
-        let registered = match self.registry.register(descriptor, module.digest()).await {
-            Ok(registered) => registered,
-            Err(error) => return Judged::Waits(format!("it can't be registered in the log: {error}")),
+        let registered = match timeout(REGISTERING, self.registry.register(descriptor, module.digest())).await {
+            Ok(Ok(registered)) => registered,
+            Ok(Err(error)) => return Judged::Waits(format!("it can't be registered in the log: {error}")),
+            // A network that has fallen silent must not be the end of all updates.
+            Err(_) => return Judged::Waits("it can't be registered in the log: the database doesn't answer".to_owned()),
         };
         match (self.options.mode, registered.other_digest) {
             (UpdateMode::Manual, Some(other)) => {

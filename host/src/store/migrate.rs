@@ -1,12 +1,19 @@
 //! The schema, brought up to date by numbered steps under an advisory lock.
 
+use std::io;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use tokio::time::timeout;
 
 use super::StoreError;
+
+/// How long a look at the database may take. A network that has fallen silent would otherwise keep a host from starting
+/// for good. Steps themselves take as long as they take.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Where the steps that were applied are kept: in the schema that they build, not in the user's.
 const TABLE: &str = "everfold.migrations";
@@ -55,6 +62,19 @@ pub enum MigrateError {
 /// # Errors
 /// [`MigrateError`]; a failed step is rolled back, and the next run takes it up again.
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> {
+    let looked = timeout(LOOK, look(options)).await.unwrap_or_else(|_| Err(MigrateError::Unavailable(silence())));
+    let Some(mut connection) = looked? else { return Ok(0) };
+    // Held until the connection closes.
+    connection.execute(LOCK).await.map_err(MigrateError::Unavailable)?;
+    let before = applied(&mut connection).await;
+    MIGRATIONS.run(&mut connection).await.map_err(MigrateError::Step)?;
+    let after = applied(&mut connection).await;
+    connection.close().await.map_err(MigrateError::Unavailable)?;
+    Ok(after - before)
+}
+
+/// A connection to a database that has steps to apply; `None` where nothing is to be done, and so nobody to wait for.
+async fn look(options: &PgConnectOptions) -> Result<Option<PgConnection>, MigrateError> {
     let mut connection =
         options.clone().application_name("everfold-migrate").connect().await.map_err(MigrateError::Unavailable)?;
     let server = sqlx::query!(
@@ -71,17 +91,22 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
     if server.encoding != "UTF8" {
         return Err(MigrateError::Encoding(server.encoding));
     }
-
-    // Held until the connection closes.
-    connection.execute(LOCK).await.map_err(MigrateError::Unavailable)?;
-    let before = applied(&mut connection).await;
+    let steps = Steps::of(&mut connection).await.map_err(MigrateError::Unavailable)?;
+    if !steps.missing.is_empty() {
+        return Ok(Some(connection));
+    }
+    // There is no step to run: it only holds those that were applied to what they are known to be.
     MIGRATIONS.run(&mut connection).await.map_err(MigrateError::Step)?;
-    let after = applied(&mut connection).await;
     connection.close().await.map_err(MigrateError::Unavailable)?;
-    Ok(after - before)
+    Ok(None)
 }
 
-async fn applied(connection: &mut sqlx::PgConnection) -> usize {
+fn silence() -> sqlx::Error {
+    let what = format!("no answer within {} seconds", LOOK.as_secs());
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, what))
+}
+
+async fn applied(connection: &mut PgConnection) -> usize {
     // Before the first run there is no table to list from.
     connection.list_applied_migrations(TABLE).await.map_or(0, |steps| steps.len())
 }
@@ -95,7 +120,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) async fn of(connection: &mut sqlx::PgConnection) -> Result<Self, sqlx::Error> {
+    pub(super) async fn of(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         // Not checked at compile time: sqlx makes that table, no migration does.
         let applied: Vec<i64> =
             sqlx::query_scalar("SELECT version FROM everfold.migrations WHERE success ORDER BY version")
