@@ -3,8 +3,8 @@
 -- which no session has by accident; a later version of it must set the same. This guards against mistakes: an owner who
 -- sets them, disables the triggers or is in replica mode does so on purpose.
 --
--- The condition stands in the function, for a WHEN of a trigger is read anew at each statement: that costs a batch twice as
--- much.
+-- The condition stands in the function, for a WHEN of a trigger is read anew at each statement: that costs a batch three
+-- times as much.
 CREATE FUNCTION everfold.refuse_write() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('search_path') <> 'everfold, pg_temp'

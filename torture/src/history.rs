@@ -70,7 +70,7 @@ pub(crate) struct Operation {
     pub(crate) expected: Expected,
     /// The idempotency key of every attempt.
     pub(crate) key: Option<String>,
-    /// What was tried, in order; never empty.
+    /// What was tried, in the order in which it was sent, perhaps at two hosts at the same time; never empty.
     pub(crate) attempts: Vec<Attempt>,
 }
 
@@ -178,13 +178,15 @@ impl Operation {
     /// The time before which it can't have taken effect: when the first attempt was sent of which no answer says that
     /// it did nothing.
     pub(crate) fn began(&self) -> Instant {
-        let able = self.attempts.iter().find(|attempt| !attempt.answer.is_without_effect());
-        able.or(self.attempts.first()).map_or(0, |attempt| attempt.sent)
+        let able = self.attempts.iter().filter(|attempt| !attempt.answer.is_without_effect());
+        able.map(|attempt| attempt.sent).min().or(self.attempts.first().map(|attempt| attempt.sent)).unwrap_or(0)
     }
 
-    /// The attempt that settled it, with its answer. `None` where all are unknown or not executed.
+    /// The attempt that settled it, with its answer: with the outcome, where one was told. `None` where all are unknown or
+    /// not executed.
     pub(crate) fn settled(&self) -> Option<&Attempt> {
-        self.attempts.iter().find(|attempt| attempt.answer.is_settling())
+        let outcome = self.attempts.iter().find(|attempt| attempt.answer.is_outcome());
+        outcome.or_else(|| self.attempts.iter().find(|attempt| attempt.answer.is_settling()))
     }
 
     /// Whether every attempt was answered in a way that says that nothing was executed.

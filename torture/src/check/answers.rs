@@ -2,7 +2,7 @@
 
 use super::findings::Findings;
 use super::index::Index;
-use crate::history::{Answer, Call, Expected, Operation};
+use crate::history::{Answer, Call, Expected, Instant, Operation};
 use crate::vault::overdrawn;
 
 pub(super) fn check(index: &Index<'_>, findings: &mut Findings) {
@@ -81,20 +81,34 @@ fn fits(operation: &Operation, answer: &Answer) -> bool {
     }
 }
 
-/// From the outcome on every attempt is answered with it, as a replay. Before it stand only attempts that say nothing of
-/// an outcome.
-fn check_alike(index: &Index<'_>, operation: &Operation, findings: &mut Findings) {
-    let mut answers = index.answers_to(operation).skip_while(|answer| !answer.is_outcome());
-    let Some(first) = answers.next() else { return };
-    for again in answers.filter(|answer| answer.is_settling()) {
-        let told =
-            || format!("{} on {} was answered {first:?}, and again {again:?}", operation.token(), operation.stream);
-        if !is_same(first, again) {
-            findings.add("retries-answered-alike", told);
-        } else if !matches!(again, Answer::Executed { replayed: true, .. } | Answer::Rejected { replayed: true, .. }) {
-            findings.add("replays-say-so", told);
-        }
-    }
+/// Every attempt that is told an outcome is told the same one, and one attempt at most that it's its own. What was sent
+/// when the outcome had been told is told that again: no later attempt can find anything else, for the receipt comes first.
+fn check_alike<'a>(index: &Index<'a>, operation: &'a Operation, findings: &mut Findings) {
+    let mut outcomes = index.answers_to(operation).filter(|answer| answer.is_outcome());
+    let Some(outcome) = outcomes.clone().next() else { return };
+    let told = || format!("{} on {} was answered {:?}", operation.token(), operation.stream, heard(index, operation));
+    let in_time = operation.attempts.iter().filter(|attempt| attempt.answer.is_outcome()).map(|attempt| attempt.done);
+    let known = in_time.min().unwrap_or(Instant::MAX);
+    let repeated = operation.attempts.iter().filter(|attempt| attempt.sent > known).map(|attempt| &attempt.answer);
+    let late = index.late_answers_to(operation).iter().copied();
+    let mut again = repeated.chain(late.filter(|_| known != Instant::MAX));
+
+    let is_alike = outcomes.all(|other| is_same(outcome, other))
+        && again.clone().all(|answer| !answer.is_settling() || answer.is_outcome());
+    findings.hold("retries-answered-alike", is_alike, told);
+    let own = index.answers_to(operation).filter(|answer| is_own(answer)).count();
+    findings.hold("replays-say-so", own <= 1 && !again.any(is_own), told);
+}
+
+/// Whether it is said to be the outcome of this very attempt.
+fn is_own(answer: &Answer) -> bool {
+    matches!(answer, Answer::Executed { replayed: false, .. } | Answer::Rejected { replayed: false, .. })
+}
+
+/// All that was heard, with the times of sending and answer where they are known.
+fn heard<'a>(index: &Index<'a>, operation: &'a Operation) -> Vec<(Option<(Instant, Instant)>, &'a Answer)> {
+    let attempts = operation.attempts.iter().map(|attempt| (Some((attempt.sent, attempt.done)), &attempt.answer));
+    attempts.chain(index.late_answers_to(operation).iter().map(|answer| (None, *answer))).collect()
 }
 
 /// Whether both name the same outcome.
@@ -180,10 +194,10 @@ mod tests {
     fn retries_that_are_answered_otherwise_are_found() {
         let mut history = good();
         let operation = named(&mut history, "deposit");
-        operation.attempts.push(attempt(90, 91, replayed(executed(&[(7, 8)]))));
+        operation.attempts.push(attempt(90_000, 90_001, replayed(executed(&[(7, 8)]))));
         assert_eq!(of(&history), ["retries-answered-alike"]);
         let mut history = good();
-        named(&mut history, "rejected").attempts.push(attempt(90, 91, Answer::Conflict { actual: 7 }));
+        named(&mut history, "rejected").attempts.push(attempt(90_000, 90_001, Answer::Conflict { actual: 7 }));
         assert_eq!(of(&history), ["conflict-founded", "retries-answered-alike"]);
     }
 
@@ -195,5 +209,23 @@ mod tests {
         assert_eq!(of(&history), ["replays-say-so"]);
         history.late_retries = vec![(id, Answer::Unknown { why: "silence".to_owned() })];
         assert_eq!(of(&history), ["late-retry-settles"]);
+    }
+
+    #[test]
+    fn of_two_attempts_at_once_one_may_be_told_that_it_is_a_replay_and_the_other_a_conflict_before() {
+        let with = |attempts| {
+            let mut history = good();
+            let operation = named(&mut history, "deposit");
+            (operation.expected, operation.attempts) = (Expected::NoStream, attempts);
+            history.late_retries.clear();
+            of(&history)
+        };
+        let (own, replay, conflict) =
+            (executed(&[(0, 1)]), replayed(executed(&[(0, 1)])), Answer::Conflict { actual: 3 });
+        assert_eq!(with(vec![attempt(1, 9, replay.clone()), attempt(2, 8, own.clone())]), [""; 0]);
+        assert_eq!(with(vec![attempt(1, 9, own.clone()), attempt(2, 8, own.clone())]), ["replays-say-so"]);
+        assert_eq!(with(vec![attempt(1, 5, replay.clone()), attempt(6, 8, own.clone())]), ["replays-say-so"]);
+        assert_eq!(with(vec![attempt(1, 9, own.clone()), attempt(2, 8, conflict.clone())]), [""; 0]);
+        assert_eq!(with(vec![attempt(1, 2, own), attempt(3, 8, conflict)]), ["retries-answered-alike"]);
     }
 }

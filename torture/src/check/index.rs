@@ -57,11 +57,15 @@ impl<'a> Index<'a> {
         self.events.get(&operation.id).map_or(&[], Vec::as_slice)
     }
 
-    /// What was heard of the operation, in order: from its attempts, then from the retries after everything was over.
+    /// What was heard of the operation, from its attempts and from the retries after everything was over.
     pub(super) fn answers_to(&self, operation: &'a Operation) -> impl Iterator<Item = &'a Answer> + Clone {
-        let late = self.late.get(&operation.id).map_or(&[][..], Vec::as_slice);
         let attempts = operation.attempts.iter().map(|attempt| &attempt.answer);
-        attempts.chain(late.to_vec())
+        attempts.chain(self.late_answers_to(operation).to_vec())
+    }
+
+    /// What was heard of the operation after everything was over.
+    pub(super) fn late_answers_to(&self, operation: &Operation) -> &[&'a Answer] {
+        self.late.get(&operation.id).map_or(&[], Vec::as_slice)
     }
 
     /// The stream, where the log has any of it.

@@ -1,8 +1,7 @@
 //! The checks on random good histories: they find nothing, and whatever is then broken.
 
-use rand::RngExt as _;
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use super::simulated::{Shape, history};
 use super::{Summary, run};
@@ -66,14 +65,19 @@ fn whatever_is_broken_is_found() {
     }
 }
 
-/// Measures; a debug build is meant.
+/// Measures the checks on many streams, on few busy ones, and where everybody wants the same two; a debug build is meant.
 #[test]
 #[ignore = "a measurement, not a test"]
-fn three_hundred_thousand_operations() {
-    let history = history(0, Shape { clients: 64, streams: 1_000, operations: 300_000 });
-    let begun = std::time::Instant::now();
-    assert_eq!(run(&history), []);
-    println!("{}\nchecked in {:?}", Summary::of(&history), begun.elapsed());
+fn how_long_the_checks_take() {
+    let wide = Shape { clients: 64, streams: 1_000, operations: 300_000 };
+    let busy = Shape { clients: 64, streams: 8, operations: 20_000 };
+    let crowded = Shape { clients: 64, streams: 1, operations: 400 };
+    for shape in [wide, busy, crowded] {
+        let history = history(0, shape);
+        let begun = std::time::Instant::now();
+        assert_eq!(run(&history), []);
+        println!("{}\nchecked in {:?}", Summary::of(&history), begun.elapsed());
+    }
 }
 
 /// A random operation of which that is true.
@@ -124,12 +128,11 @@ fn a_command_is_there_twice(history: &mut History, random: &mut StdRng) {
     let operation = any(history, random, has_events);
     let (token, stream) = (operation.token(), operation.stream.clone());
     let again: Vec<_> = history.log.iter().filter(|row| row.token == token).cloned().collect();
-    let mut version = history.log.iter().filter(|row| row.stream == stream).count() as i64;
-    for mut row in again {
+    let next = history.log.iter().filter(|row| row.stream == stream).count() as i64;
+    for (mut row, version) in again.into_iter().zip(next..) {
         row.position = history.log.len() as i64 + 1;
         row.version = version;
         row.event_id = uuid::Uuid::from_u128(row.position.unsigned_abs().into());
-        version += 1;
         history.log.push(row);
     }
 }

@@ -31,7 +31,7 @@ const TENANTS: [&str; 2] = ["acme", "globex"];
 enum Event {
     /// A client thinks of something to do.
     Next(u32),
-    /// An attempt, the last one of this operation at the time, arrives at the ledger; the answer comes back, or doesn't.
+    /// An attempt arrives at the ledger; the answer comes back, or doesn't.
     Arrival { operation: usize, attempt: usize, is_heard: bool },
     /// The client knows what it will know of an attempt.
     Done(usize),
@@ -43,6 +43,8 @@ struct Simulation {
     agenda: BinaryHeap<Reverse<(Instant, Event)>>,
     ledger: Ledger,
     operations: Vec<Operation>,
+    /// Attempts under way, for each operation.
+    under_way: Vec<usize>,
 }
 
 /// A good history.
@@ -53,6 +55,7 @@ pub(super) fn history(seed: u64, shape: Shape) -> History {
         agenda: (0..shape.clients).map(|client| Reverse((u64::from(client) + 1, Event::Next(client)))).collect(),
         ledger: Ledger::default(),
         operations: Vec::with_capacity(shape.operations),
+        under_way: Vec::with_capacity(shape.operations),
     };
     while let Some(Reverse((now, event))) = simulation.agenda.pop() {
         match event {
@@ -78,12 +81,13 @@ impl Simulation {
         let key = (!is_read && self.random.random_bool(0.7)).then(|| format!("key-{id}"));
         let expected = if is_read { Expected::Any } else { expected };
         self.operations.push(Operation { id, client, stream, call, expected, key, attempts: Vec::new() });
+        self.under_way.push(0);
         self.send(self.operations.len() - 1, now);
     }
 
     fn call(&mut self) -> Call {
         match self.random.random_range(0..100) {
-            0..50 => Call::Move { amounts: self.amounts(-50) },
+            0..50 => Call::Move { amounts: self.amounts(-70) },
             50..60 => Call::Append { amounts: self.amounts(0) },
             60..68 => Call::Touch,
             68..70 => Call::Trap,
@@ -131,6 +135,7 @@ impl Simulation {
             }
         };
         self.agenda.extend(coming.into_iter().map(Reverse));
+        self.under_way[operation] += 1;
         self.operations[operation].attempts.push(Attempt { host: 0, sent: now, done, answer });
     }
 
@@ -149,14 +154,20 @@ impl Simulation {
         }
     }
 
-    /// Tries again, or something else.
+    /// Tries again, perhaps twice at once and perhaps although it has its answer, or something else.
     fn go_on(&mut self, operation: usize, now: Instant) {
+        self.under_way[operation] -= 1;
+        if self.under_way[operation] > 0 {
+            return;
+        }
         let then = now + self.delay();
         let done = &self.operations[operation];
-        let is_settled = done.settled().is_some() || done.key.is_none() || done.attempts.len() == 4;
-        if is_settled || self.random.random_bool(0.1) {
+        let is_enough = if done.settled().is_some() { 0.9 } else { 0.1 };
+        if done.key.is_none() || done.attempts.len() >= 4 || self.random.random_bool(is_enough) {
             self.agenda.push(Reverse((then, Event::Next(self.operations[operation].client))));
-        } else {
+            return;
+        }
+        for _ in 0..self.random.random_range(1..3) {
             self.send(operation, then);
         }
     }

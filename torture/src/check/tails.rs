@@ -132,15 +132,15 @@ mod tests {
 
     #[test]
     fn a_raw_reader_that_missed_something_is_found() {
-        let changes: [fn(&mut Vec<(i64, uuid::Uuid)>); 4] = [
-            |raw| raw.truncate(1),
-            |raw| raw.retain(|(position, _)| *position != 2),
-            |raw| raw.swap(0, 1),
-            |raw| raw.push((1_000, uuid::Uuid::nil())),
+        let changes: [fn(&mut History); 4] = [
+            |history| drop(history.raw_tail.drain(1..2)),
+            |history| history.raw_tail.truncate(3),
+            |history| history.raw_tail.swap(0, 1),
+            |history| history.raw_tail.push((1_000, uuid::Uuid::nil())),
         ];
         for change in changes {
             let mut history = good();
-            change(&mut history.raw_tail);
+            change(&mut history);
             assert_eq!(of(&history), ["raw-tail-is-the-log"]);
         }
     }

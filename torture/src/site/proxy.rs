@@ -137,7 +137,7 @@ async fn half_closed(blows: &mut watch::Receiver<(u64, Blow)>, side: Side) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Copies one direction until it ends, and passes its end on.

@@ -185,7 +185,7 @@ impl LogModel {
                 match &write.what {
                     What::Events(raw) => events.extend(raw.iter().map(|event| event.event(write.actor))),
                     What::Command(_) => {
-                        events.extend(decided.into_iter().map(|event| decided_event(event, write.actor)))
+                        events.extend(decided.into_iter().map(|event| decided_event(event, write.actor)));
                     }
                 }
             }

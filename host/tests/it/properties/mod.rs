@@ -61,14 +61,13 @@ impl Property {
     }
 
     fn config(&self) -> Config {
-        let asked = std::env::var_os("PROPTEST_CASES").is_some();
-        let config = Config::default();
+        let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
         Config {
-            cases: if asked { config.cases } else { self.cases },
+            cases: asked.unwrap_or(self.cases),
             failure_persistence: Some(Box::new(FileFailurePersistence::Direct(self.seeds))),
             max_shrink_time: SHRINKING.0,
             max_shrink_iters: SHRINKING.1,
-            ..config
+            ..Config::default()
         }
     }
 }

@@ -54,7 +54,7 @@ impl World {
 
 #[test]
 fn every_answer_and_the_log_are_those_of_a_model() {
-    let property = Property { seeds: "tests/proptest-regressions/sequences.txt", cases: 32 };
+    let property = Property { seeds: "tests/proptest-regressions/sequences.txt", cases: 24 };
     property.holds(world(), sequences(40), async |world, case, steps: Steps<Step>| {
         for host in 0..2 {
             world.activate(host, false).await;

@@ -1,14 +1,16 @@
 //! Linearizability: the answers of each stream are those that one vault would have given, asked one thing after the
 //! other in an order that respects real time. Decided by stateright's tester.
 //!
-//! The tester searches depth first. Three things keep that affordable without taking anything from what it decides:
+//! The tester searches depth first. A few things keep that affordable without taking anything from what it decides:
 //! - A stream's history is cut wherever nothing was under way: what comes before precedes what comes after in any order.
+//!   What was told a version was under way no longer than that version allows: see [`narrow`].
 //! - Operations share threads of the tester ("lanes") wherever one had returned before the next was invoked.
 //! - Those that change nothing have lanes of their own, which the tester tries first, and then the first step that fits is
 //!   as good as any: see [`lanes`]. Were this wrong, an order might be missed, which would show as a violation; none can be
 //!   made up. A test compares with the search that leaves nothing out.
 
 mod lanes;
+mod narrow;
 mod spec;
 mod steps;
 
@@ -83,6 +85,7 @@ fn verdicts<'a>(index: &Index<'a>, patience: Duration) -> Vec<(&'a Stream, Verdi
 
 /// Judges one stream, piece by piece: where one ends in order, its end is the next one's beginning.
 fn judge(mut steps: Vec<Step<'_>>, deadline: Instant) -> Verdict {
+    narrow::narrow(&mut steps);
     steps.sort_by_key(|step| (step.from, step.to));
     let mut state = VaultState::default();
     let mut rest = steps.as_slice();

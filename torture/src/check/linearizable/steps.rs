@@ -48,6 +48,25 @@ impl<'a> Step<'a> {
         matches!(self.told, Told::Executed { .. }) && self.operation.call != Call::Touch
     }
 
+    /// The version that it shows the stream at: for a write the one after it.
+    pub(super) fn told_version(&self) -> Option<i64> {
+        match self.told {
+            Told::Executed { version } | Told::State { version, .. } | Told::Conflict { actual: version } => {
+                Some(version)
+            }
+            Told::Absent => Some(-1),
+            Told::Rejected { .. } => None,
+        }
+    }
+
+    /// How many events it makes where it is executed.
+    pub(super) fn event_count(&self) -> i64 {
+        match &self.operation.call {
+            Call::Move { amounts } | Call::Append { amounts } => amounts.len() as i64,
+            Call::Touch | Call::Trap | Call::Read { .. } => 0,
+        }
+    }
+
     /// The operation as it is put to the specification.
     pub(super) fn asked(&self) -> Asked<'_> {
         let expected = match self.operation.call {
@@ -71,44 +90,29 @@ impl Told {
             Answer::NotExecuted { .. } | Answer::Unknown { .. } | Answer::Wrong { .. } => return None,
         })
     }
-
-    /// The version that the stream has reached where this is told.
-    fn version(self) -> Option<i64> {
-        match self {
-            Self::Executed { version } | Self::State { version, .. } | Self::Conflict { actual: version } => {
-                Some(version)
-            }
-            Self::Rejected { .. } | Self::Absent => None,
-        }
-    }
 }
 
 /// The steps of a stream.
 pub(super) fn of<'a>(index: &Index<'a>, operations: &[&'a Operation]) -> Vec<Step<'a>> {
     let mut steps: Vec<Step<'a>> = operations.iter().copied().flat_map(answered).collect();
-    let in_flight = operations.iter().filter_map(|operation| in_flight(index, *operation));
-    let mut in_flight: Vec<Step<'a>> = in_flight.collect();
-    bound(&mut in_flight, &steps);
-    steps.append(&mut in_flight);
+    let in_flight = operations.iter().filter_map(|operation| in_flight(index, operation));
+    steps.extend(in_flight);
     steps
 }
 
-/// What was answered: the outcome, which the first attempt already may have had, and whatever any attempt saw of the
-/// stream without an effect on it. Stale reads have no place in the order.
+/// What was answered: the outcome, which any attempt may have had, and which whoever was told it first had seen; and what
+/// each attempt saw of the stream without an effect on it. Stale reads have no place in the order.
 fn answered(operation: &Operation) -> Vec<Step<'_>> {
     if operation.call == (Call::Read { stale: true }) {
         return Vec::new();
     }
-    let mut steps = Vec::new();
-    for attempt in &operation.attempts {
-        let mut step = Step::attempt(operation, attempt);
-        if attempt.answer.is_outcome() {
-            step.iter_mut().for_each(|step| step.from = operation.began());
-            steps.extend(step);
-            // What further attempts are told is the same outcome again.
-            break;
-        }
-        steps.extend(step);
+    let (outcomes, others): (Vec<&Attempt>, Vec<&Attempt>) =
+        operation.attempts.iter().partition(|attempt| attempt.answer.is_outcome());
+    let mut steps: Vec<Step<'_>> = others.into_iter().filter_map(|attempt| Step::attempt(operation, attempt)).collect();
+    let outcome = outcomes.into_iter().min_by_key(|attempt| attempt.done);
+    if let Some(mut step) = outcome.and_then(|attempt| Step::attempt(operation, attempt)) {
+        step.from = operation.began();
+        steps.push(step);
     }
     steps
 }
@@ -124,25 +128,4 @@ fn in_flight<'a>(index: &Index<'a>, operation: &'a Operation) -> Option<Step<'a>
     }
     let version = index.events_of(operation).last()?.version;
     Some(Step::new(operation, Told::Executed { version }, operation.began(), Instant::MAX))
-}
-
-/// Operations in flight for ever would leave the rest of the stream's history in one piece. But whoever was told a version
-/// was told so after everything up to it: no order in which the versions rise has an operation in flight later than that.
-fn bound(in_flight: &mut [Step<'_>], answered: &[Step<'_>]) {
-    let told = |step: &Step<'_>| Some((step.told.version()?, step.to));
-    let mut seen: Vec<(i64, Instant)> = answered.iter().filter_map(told).collect();
-    seen.sort_unstable();
-    // The earliest return among those that were told this version or a later one.
-    let mut earliest = Instant::MAX;
-    for (_, returned) in seen.iter_mut().rev() {
-        earliest = earliest.min(*returned);
-        *returned = earliest;
-    }
-    for step in in_flight {
-        let Some(version) = step.told.version() else { continue };
-        let first = seen.partition_point(|(seen, _)| *seen < version);
-        let by = seen.get(first).map_or(Instant::MAX, |(_, returned)| *returned);
-        // What was seen before it began is wrong, and for the search to find.
-        step.to = by.max(step.from);
-    }
 }

@@ -110,6 +110,19 @@ fn a_retry_may_be_told_what_the_first_attempt_did() {
 }
 
 #[test]
+fn of_two_attempts_at_once_the_one_that_was_told_first_counts() {
+    let history = |sent| {
+        let (first, second) =
+            ((moved(&[5]), (1, 20), executed(&[(0, 1)])), (Call::Touch, (sent, sent + 4), touched(-1)));
+        let mut history = history_of(vec![first, second]);
+        history.operations[0].attempts.push(attempt(2, 10, replayed(executed(&[(0, 1)]))));
+        of(&history)
+    };
+    assert_eq!(history(10), [""; 0]);
+    assert_eq!(history(11), ["linearizable"]);
+}
+
+#[test]
 fn a_search_without_time_is_undecided() {
     let history = good();
     let verdicts = verdicts(&Index::of(&history), Duration::ZERO);
