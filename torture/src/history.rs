@@ -277,11 +277,27 @@ pub(crate) struct LogRow {
     pub(crate) nth: u32,
 }
 
+/// Something that went wrong on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Disturbance {
+    /// What, as faults are named on the command line of the harness.
+    pub(crate) fault: String,
+    /// Which host it was about, where it was about one.
+    pub(crate) host: usize,
+    /// When it began.
+    pub(crate) begin: Instant,
+    /// When it was over.
+    pub(crate) end: Instant,
+}
+
 /// Everything that was seen of a run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct History {
     /// What the clients did.
     pub(crate) operations: Vec<Operation>,
+    /// What went wrong on purpose.
+    #[serde(default)]
+    pub(crate) disturbances: Vec<Disturbance>,
     /// What the live readers got through the hosts.
     pub(crate) tails: Vec<Tail>,
     /// What a reader with `position > last` got from PostgreSQL itself while the run went on: positions and ids.

@@ -1,5 +1,6 @@
 //! What a run shows in the end, and what it leaves behind.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::Path;
@@ -8,8 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::Cli;
 use crate::check::{Summary, Violation};
-use crate::faults::Injected;
-use crate::history::History;
+use crate::history::{Disturbance, History};
 
 /// Violations that are printed; the others are counted.
 const SHOWN: usize = 40;
@@ -19,9 +19,9 @@ pub(crate) struct Report<'a> {
     /// What was asked for.
     pub(crate) cli: &'a Cli,
     /// What went wrong on purpose.
-    pub(crate) injected: &'a Injected,
-    /// What was counted.
-    pub(crate) summary: &'a Summary,
+    pub(crate) disturbances: &'a [Disturbance],
+    /// What was counted, where there is a history.
+    pub(crate) summary: Option<&'a Summary>,
     /// What went wrong otherwise.
     pub(crate) violations: &'a [Violation],
 }
@@ -31,10 +31,13 @@ impl Report<'_> {
     pub(crate) fn print(&self) {
         let Cli { seed, seconds, hosts, .. } = self.cli;
         println!("seed {seed}, {hosts} hosts, {seconds} s of faults");
-        let faults: u32 = self.injected.values().sum();
-        let kinds: Vec<String> = self.injected.iter().map(|(kind, count)| format!("{kind:?} {count}")).collect();
-        println!("{faults} faults: {}", kinds.join(", "));
-        println!("{}", self.summary);
+        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+        self.disturbances.iter().for_each(|it| *kinds.entry(it.fault.as_str()).or_default() += 1);
+        let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        println!("{} faults: {}", self.disturbances.len(), kinds.join(", "));
+        if let Some(summary) = self.summary {
+            println!("{summary}");
+        }
         for violation in self.violations.iter().take(SHOWN) {
             println!("VIOLATION {}: {}", violation.promise, violation.what);
         }
@@ -42,12 +45,14 @@ impl Report<'_> {
     }
 }
 
-/// Leaves the history and the logs in a folder.
-pub(crate) fn keep(history: &History, from: &Path, folder: &Path) -> Result<()> {
+/// Leaves the history, where there is one, and the logs in a folder.
+pub(crate) fn keep(history: Option<&History>, from: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let file = folder.join("history.json");
-    let writer = BufWriter::new(File::create(&file).with_context(|| format!("can't make {}", file.display()))?);
-    serde_json::to_writer(writer, history)?;
+    if let Some(history) = history {
+        let file = folder.join("history.json");
+        let writer = BufWriter::new(File::create(&file).with_context(|| format!("can't make {}", file.display()))?);
+        serde_json::to_writer(writer, history)?;
+    }
     for entry in fs::read_dir(from)? {
         let entry = entry?.path();
         let log = entry.join("host.log");

@@ -9,15 +9,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use futures_util::stream::{self, StreamExt as _};
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::check::{self, Summary, Violation};
-use crate::clients::{Crowd, Http, Ledger, Streams};
+use crate::clients::{self, Crowd, Http, Ledger, Streams};
 use crate::clock::Clock;
-use crate::faults::{self, Injected};
-use crate::history::{Answer, Call, Expected, History, Operation, Stream};
+use crate::faults;
+use crate::history::{Answer, Call, Disturbance, Expected, History, Operation, Stream};
 use crate::readers::{Readers, head, whole_log};
 use crate::report::Report;
 use crate::site::{Plan, Site};
@@ -35,40 +36,85 @@ const LATE_RETRIES: usize = 1_000;
 /// Commands that a run carries out each second, at the very least: one that did nothing has shown nothing.
 const LEAST_PER_SECOND: u64 = 4;
 
+/// Seconds from which on a run must have shown everything.
+const FULL: u32 = 60;
+
 /// PostgreSQL's disk: what a cluster needs, and what a busy second adds.
 const DISK: u64 = 900 << 20;
 const DISK_PER_SECOND: u64 = 3 << 19;
 
+/// What a run was seen to do.
+struct Seen {
+    /// None where the hosts don't recover: it can't be told then what came of everything.
+    history: Option<History>,
+    found: Vec<Violation>,
+    disturbances: Vec<Disturbance>,
+}
+
 /// Runs, reports, and answers what was found.
 pub(crate) fn run(cli: &Cli) -> Result<Vec<Violation>> {
-    let runtime = tokio::runtime::Runtime::new()?;
     let folder = TempDir::with_prefix("everfold-torture-")?;
     // PostgreSQL's user passes through it.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-    let (history, mut found, injected) = runtime.block_on(async {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let seen = runtime.block_on(async {
         tokio::select! {
             seen = torture(cli, folder.path()) => seen,
-            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into).and_then(|()| bail!("interrupted")),
+            stopped = until_stopped() => stopped.and_then(|()| bail!("interrupted")),
         }
-    })?;
-    runtime.shutdown_background();
-    println!("checking {} operations and {} events", history.operations.len(), history.log.len());
-    let (summary, broken) = (Summary::of(&history), check::run(&history));
-    found.extend(broken);
-    let report = Report { cli, injected: &injected, summary: &summary, violations: &found };
-    report.print();
+    });
+    // What still runs ends before its folder is removed.
+    runtime.shutdown_timeout(Duration::from_secs(10));
+    if let (Err(_), Some(keep)) = (&seen, &cli.keep) {
+        report::keep(None, folder.path(), keep)?;
+    }
+    let Seen { history, mut found, disturbances } = seen?;
+    let history = history.map(|history| History { disturbances: disturbances.clone(), ..history });
+    let summary = history.as_ref().map(|history| {
+        println!("checking {} operations and {} events", history.operations.len(), history.log.len());
+        found.extend(check::run(history));
+        Summary::of(history)
+    });
+    if let Some(summary) = summary.as_ref().filter(|_| cli.only.is_empty() && cli.seconds >= FULL) {
+        found.extend(not_shown(summary));
+    }
+    Report { cli, disturbances: &disturbances, summary: summary.as_ref(), violations: &found }.print();
     if let Some(keep) = &cli.keep {
-        report::keep(&history, folder.path(), keep)?;
+        report::keep(history.as_ref(), folder.path(), keep)?;
     } else if !found.is_empty() {
         let kept = folder.keep();
-        report::keep(&history, &kept, &kept)?;
+        report::keep(history.as_ref(), &kept, &kept)?;
         println!("logs and history: {}", kept.display());
     }
     Ok(found)
 }
 
+/// Waits until somebody wants the run to end.
+async fn until_stopped() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// What a long enough run must have had of everything that there are checks for: a check without anything to look at
+/// passes.
+fn not_shown(summary: &Summary) -> Vec<Violation> {
+    let counts = [
+        ("rejections", summary.rejected),
+        ("conflicts", summary.conflicts),
+        ("reads", summary.reads),
+        ("late retries", summary.late_retries),
+        ("snapshots", summary.snapshots),
+        ("events that readers got", summary.tailed),
+    ];
+    let none = counts.into_iter().filter(|(_, count)| *count == 0);
+    none.map(|(what, _)| Violation { promise: "shown", what: format!("there were no {what}") }).collect()
+}
+
 /// Everything with processes in it.
-async fn torture(cli: &Cli, folder: &Path) -> Result<(History, Vec<Violation>, Injected)> {
+async fn torture(cli: &Cli, folder: &Path) -> Result<Seen> {
     let clock = Clock::start();
     let plan = Plan {
         host: cli.host.canonicalize().context("there is no host program")?,
@@ -87,25 +133,43 @@ async fn torture(cli: &Cli, folder: &Path) -> Result<(History, Vec<Violation>, I
     let readers = Readers::start(&site, &crowd.http, cli.seed);
     let supervisors = supervise(&site);
 
-    let (mut found, injected) = storm(cli, &site, &crowd).await?;
-    let mut history = History { operations: crowd.ledger.take(), ..History::default() };
+    let (mut found, disturbances) = storm(cli, &site, &crowd).await?;
+    let operations = crowd.ledger.take();
     if let Err(error) = site.restore(crowd.http.client()).await {
         found.push(Violation { promise: "recovery", what: format!("after the last fault: {error:#}") });
-        return Ok((history, found, injected));
+        return Ok(Seen { history: None, found, disturbances });
     }
     println!("{:8.1} s  all is in order again; settling", clock.seconds());
+    let mut history = History { operations, ..History::default() };
     settle(&crowd, &mut history, &mut found).await;
     history.late_retries = retry_late(&crowd, &history.operations).await;
     history.last_reads = read_all(&crowd, &site).await;
-    readers.finish(head(&site).await?, &mut history).await?;
+    // What nobody heard of and can't be asked for is over by then: no request outlives its deadline.
+    sleep(clients::LONGEST_PATIENCE).await;
+    if let Err(error) = readers.finish(head(&site).await?, &mut history).await {
+        found.push(Violation { promise: "tails-arrive", what: format!("{error:#}") });
+    }
     history.log = whole_log(&site).await?;
     supervisors.iter().for_each(JoinHandle::abort);
-    site.close().await?;
+    site.stop_hosts().await?;
+    found.extend(after_the_end(&site, &history).await?);
+    site.postgres.stop().await?;
+    Ok(Seen { history: Some(history), found, disturbances })
+}
+
+/// What the hosts' end shows: nothing is executed when it is over, and no host did what a host must not do.
+async fn after_the_end(site: &Site, history: &History) -> Result<Vec<Violation>> {
+    let mut found = Vec::new();
+    let (events, head) = (history.log.len(), head(site).await?);
+    if i64::try_from(events) != Ok(head) {
+        let what = format!("the log went on from {events} to {head} when nobody wanted anything any more");
+        found.push(Violation { promise: "nothing-later", what });
+    }
     for (number, host) in site.hosts.iter().enumerate() {
         let told = |what: String| Violation { promise: "host", what: format!("host {number}: {what}") };
         found.extend(host.misdeeds().await.into_iter().map(told));
     }
-    Ok((history, found, injected))
+    Ok(found)
 }
 
 fn supervise(site: &Arc<Site>) -> Vec<JoinHandle<()>> {
@@ -117,7 +181,7 @@ fn supervise(site: &Arc<Site>) -> Vec<JoinHandle<()>> {
 }
 
 /// Clients work while things go wrong.
-async fn storm(cli: &Cli, site: &Arc<Site>, crowd: &Arc<Crowd>) -> Result<(Vec<Violation>, Injected)> {
+async fn storm(cli: &Cli, site: &Arc<Site>, crowd: &Arc<Crowd>) -> Result<(Vec<Violation>, Vec<Disturbance>)> {
     let run = Duration::from_secs(cli.seconds.into());
     let over = CancellationToken::new();
     let planned = faults::plan(cli.seed, run, site.hosts.len(), cli.kinds());
@@ -175,10 +239,15 @@ async fn retry_late(crowd: &Crowd, operations: &[Operation]) -> Vec<(u64, Answer
     let repeated = stream::iter(recorded.into_iter().step_by(every)).map(|operation| async {
         let mut again = Operation { attempts: Vec::new(), ..operation.clone() };
         crowd.settle(&mut again, SETTLE_PATIENCE).await;
-        let last = again.attempts.pop().map_or(Answer::Absent, |attempt| attempt.answer);
-        (operation.id, last)
+        let answers = again.attempts.into_iter().map(|attempt| attempt.answer);
+        let mut telling: Vec<_> = answers.filter(|it| it.is_settling() || matches!(it, Answer::Wrong { .. })).collect();
+        if telling.is_empty() {
+            telling.push(Answer::Unknown { why: "never answered".to_owned() });
+        }
+        telling.into_iter().map(|answer| (operation.id, answer)).collect::<Vec<_>>()
     });
-    repeated.buffer_unordered(AT_ONCE).collect().await
+    let answers: Vec<Vec<(u64, Answer)>> = repeated.buffer_unordered(AT_ONCE).collect().await;
+    answers.into_iter().flatten().collect()
 }
 
 /// Reads every stream at every host.

@@ -9,6 +9,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::directory::{self, Seen};
@@ -23,6 +24,9 @@ use crate::runtime::{ActiveModules, Engine, LoadError, Module};
 
 /// Time between the looks that tell whether a file is complete.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// How long a module's registration in the log may take, before it is tried again later.
+const REGISTERING: Duration = Duration::from_secs(30);
 
 /// The task that watches.
 pub struct ModulesWatcher {
@@ -154,7 +158,9 @@ impl ModulesWatcher {
             Ok(Ok(registered)) => registered,
             Ok(Err(error)) => return Judged::Waits(format!("it can't be registered in the log: {error}")),
             // A network that has fallen silent must not be the end of all updates.
-            Err(_) => return Judged::Waits("it can't be registered in the log: the database doesn't answer".to_owned()),
+            Err(_) => {
+                return Judged::Waits("it can't be registered in the log: the database doesn't answer".to_owned());
+            }
         };
         match (self.options.mode, registered.other_digest) {
             (UpdateMode::Manual, Some(other)) => {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod commands;
+mod excuses;
 mod fate;
 mod findings;
 mod index;
@@ -35,6 +36,7 @@ pub(crate) fn run(history: &History) -> Vec<Violation> {
     let mut findings = Findings::default();
     log::check(&index, &mut findings);
     answers::check(&index, &mut findings);
+    excuses::check(&index, &mut findings);
     commands::check(&index, &mut findings);
     let seen = seen::all(&index);
     real_time::check(&index, &seen, &mut findings);

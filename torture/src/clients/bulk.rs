@@ -51,8 +51,13 @@ fn all(http: &Http, operations: &[Operation], answer: &Answer) -> Vec<(Instant, 
 /// The whole request was refused, before any line was read.
 async fn refused(http: &Http, operations: &[Operation], response: reqwest::Response) -> Vec<(Instant, Answer)> {
     let status = response.status().as_u16();
-    let body = response.json::<Value>().await.unwrap_or_default();
-    operations.iter().map(|operation| (http.clock().now(), answer(operation, status, &body))).collect()
+    match response.bytes().await {
+        Err(error) => all(http, operations, &Answer::Unknown { why: causes(&error) }),
+        Ok(body) => {
+            let body = serde_json::from_slice(&body).unwrap_or_default();
+            operations.iter().map(|operation| (http.clock().now(), answer(operation, status, &body))).collect()
+        }
+    }
 }
 
 /// The lines as they come. What has no line when they end is unknown, unless the last line says that it wasn't read.
@@ -73,12 +78,17 @@ async fn answers(http: &Http, operations: &[Operation], response: reqwest::Respo
             let now = http.clock().now();
             match (serde_json::from_slice::<Value>(&line), operations.get(heard.len())) {
                 (Ok(line), _) if line["end"].is_string() => {
-                    let left =
-                        Answer::NotExecuted { code: format!("end-{}", line["end"].as_str().unwrap_or_default()) };
+                    let left = match line["end"].as_str() {
+                        Some("input") | None => Answer::Wrong { what: format!("all lines were read: {line}") },
+                        Some(end) => Answer::NotExecuted { code: format!("end-{end}") },
+                    };
                     heard.resize(operations.len(), (now, left));
                 }
                 (Ok(line), Some(operation)) => heard.push((now, of_line(operation, heard.len(), &line))),
-                (line, _) => why = format!("a line that is none: {line:?}"),
+                (line, _) => {
+                    let what = format!("a line that is none, or one too many: {line:?}");
+                    heard.resize(operations.len(), (now, Answer::Wrong { what }));
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ pub(super) fn operation(random: &mut StdRng, streams: &Streams, id: u64, client:
     let call = call(random, known);
     let (expected, key) = match call {
         Call::Read { .. } => (Expected::Any, None),
-        _ => (expected(random, known), random.random_bool(0.5).then(|| format!("key-{id}"))),
+        _ => (expected(random, known), random.random_bool(0.5).then(|| streams.next_key(&stream.tenant))),
     };
     Operation { id, client, stream, call, expected, key, attempts: Vec::new() }
 }

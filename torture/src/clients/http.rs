@@ -13,7 +13,8 @@ use crate::history::{Answer, Attempt, Call, Expected, Operation, Place};
 /// How much longer than the host a client waits, before it counts the answer as lost.
 const GRACE: Duration = Duration::from_millis(1500);
 
-/// Problem codes that say that nothing was executed, and that a host may answer while it is under torture.
+/// Problem codes that say that nothing was executed, and that a host may answer while it is under torture. Which of them
+/// only a bad module excuses is checked afterwards.
 const NOT_EXECUTED: [&str; 10] = [
     "deadline",
     "overloaded",
@@ -23,8 +24,9 @@ const NOT_EXECUTED: [&str; 10] = [
     "module-quarantined",
     "module-deadline",
     "unfoldable-event",
-    // The module has just been replaced by one that is refused, or the host hasn't loaded it yet.
+    // A host that starts while its modules directory has no module.
     "unknown-aggregate",
+    // A module that can't fold any event can't fold those that it decides.
     "module-answer-invalid",
 ];
 

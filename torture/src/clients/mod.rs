@@ -25,6 +25,9 @@ use crate::history::{Answer, Call, Operation};
 const SINGLE: u32 = 22;
 const BULK: u32 = 2;
 
+/// The longest that a client gives a request.
+pub(crate) const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Attempts at an operation before its client leaves it open until the end of the run.
 const ATTEMPTS: usize = 4;
 
@@ -59,8 +62,9 @@ impl Crowd {
     pub(crate) async fn settle(&self, operation: &mut Operation, patience: Duration) {
         let asked = async {
             while operation.settled().is_none() {
-                let host = operation.attempts.len() % self.http.hosts();
-                operation.attempts.push(self.http.attempt(operation, host, Duration::from_secs(5)).await);
+                // At any host: an outcome is everybody's.
+                let host = (operation.id as usize + operation.attempts.len()) % self.http.hosts();
+                operation.attempts.push(self.http.attempt(operation, host, LONGEST_PATIENCE).await);
                 sleep(Duration::from_millis(50)).await;
             }
         };
@@ -72,7 +76,7 @@ impl Crowd {
     pub(crate) async fn read_at(&self, read: &Operation, host: usize, patience: Duration) -> Answer {
         let deadline = Instant::now() + patience;
         loop {
-            let answer = self.http.attempt(read, host, Duration::from_secs(10)).await.answer;
+            let answer = self.http.attempt(read, host, LONGEST_PATIENCE).await.answer;
             if answer.is_settling() || Instant::now() > deadline {
                 return answer;
             }

@@ -27,6 +27,7 @@ struct Shared {
     places: HashMap<(usize, usize), (u64, u32)>,
     next: HashMap<usize, u64>,
     known: HashMap<Stream, Known>,
+    keys: HashMap<String, u64>,
 }
 
 /// What clients have heard of a stream.
@@ -44,7 +45,7 @@ impl Streams {
         let tenant = random.random_range(0..TENANTS.len());
         let place = if random.random_ratio(1, 3) { 0 } else { random.random_range(0..IN_USE) };
         let mut shared = self.lock();
-        let Shared { places, next, known } = &mut *shared;
+        let Shared { places, next, known, .. } = &mut *shared;
         let mut fresh = || {
             let number = next.entry(tenant).or_default();
             *number += 1;
@@ -58,6 +59,14 @@ impl Streams {
         let stream = Stream { tenant: TENANTS[tenant].to_owned(), id: format!("vault-{}", place.0) };
         let known = known.get(&stream).copied().unwrap_or(Known { version: -1, balance: 0 });
         (stream, known)
+    }
+
+    /// An idempotency key that the tenant hasn't used. Other tenants use the same.
+    pub(crate) fn next_key(&self, tenant: &str) -> String {
+        let mut shared = self.lock();
+        let used = shared.keys.entry(tenant.to_owned()).or_default();
+        *used += 1;
+        format!("key-{used}")
     }
 
     /// Remembers what an answer tells of a stream.

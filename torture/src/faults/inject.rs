@@ -1,7 +1,6 @@
 //! Does to the site what the plan says. A host, the server and the disk have one fault at a time; faults of different
 //! things overlap.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::{Fault, Kind};
 use crate::clock::Clock;
+use crate::history::Disturbance;
 use crate::site::{Side, Site, Weather};
 
-/// What was done, by kind.
-pub(crate) type Injected = BTreeMap<Kind, u32>;
-
-/// Which things are in order now: a fault whose thing isn't is passed over.
+/// A lock for each thing: a fault whose thing has one already is passed over.
 struct Things {
     hosts: Vec<Arc<Mutex<()>>>,
     networks: Vec<Arc<Mutex<()>>>,
@@ -61,11 +58,11 @@ pub(crate) async fn run(
     faults: Vec<Fault>,
     clock: Clock,
     until: &CancellationToken,
-) -> Result<Injected> {
+) -> Result<Vec<Disturbance>> {
     let begin = Instant::now();
     let things = Things::new(site.hosts.len());
-    let mut under_way: JoinSet<Result<()>> = JoinSet::new();
-    let mut injected = Injected::new();
+    let mut under_way: JoinSet<Result<Disturbance>> = JoinSet::new();
+    let mut injected = Vec::new();
     for fault in faults {
         tokio::select! {
             () = sleep_until(begin + fault.at) => {}
@@ -75,19 +72,20 @@ pub(crate) async fn run(
         if fault.kind == Kind::DiskFull && site.disk.is_none() {
             continue;
         }
-        println!("{:8.1} s  {:?} host {} for {} ms", clock.seconds(), fault.kind, fault.host, fault.lasts.as_millis());
-        *injected.entry(fault.kind).or_default() += 1;
+        println!("{:8.1} s  {} host {} for {} ms", clock.seconds(), fault.kind, fault.host, fault.lasts.as_millis());
         let site = site.clone();
         under_way.spawn(async move {
             let _busy = thing;
-            inject(&site, fault).await
+            let begin = clock.now();
+            inject(&site, fault).await?;
+            Ok(Disturbance { fault: fault.kind.to_string(), host: fault.host, begin, end: clock.now() })
         });
         while let Some(over) = under_way.try_join_next() {
-            over??;
+            injected.push(over??);
         }
     }
     while let Some(over) = under_way.join_next().await {
-        over??;
+        injected.push(over??);
     }
     Ok(injected)
 }

@@ -3,5 +3,5 @@
 mod inject;
 mod plan;
 
-pub(crate) use self::inject::{Injected, run};
+pub(crate) use self::inject::run;
 pub(crate) use self::plan::{Kind, plan};

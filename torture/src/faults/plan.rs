@@ -1,5 +1,6 @@
 //! The plan of faults: what goes wrong when, for how long, and where, all drawn from the seed.
 
+use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -47,6 +48,14 @@ pub(crate) enum Kind {
     ModuleUnfolding,
     /// PostgreSQL's disk is full for a while.
     DiskFull,
+}
+
+impl fmt::Display for Kind {
+    /// As the command line names it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        out.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 /// One thing that goes wrong.

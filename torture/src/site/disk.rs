@@ -1,16 +1,17 @@
 //! PostgreSQL's disk: a small file system of its own that can be filled up, where the machine lets us mount one.
 
-use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
-use rustix::io::Errno;
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::fs::statvfs;
 
 /// Says to the second start of this program that it has a mount namespace of its own.
 const INSIDE: &str = "EVERFOLD_TORTURE_MOUNTS";
+
+/// Attempts to find the size of what a busy disk holds.
+const TRIES: usize = 100;
 
 /// Starts this program again in a mount namespace of its own, so that what it mounts is gone with its processes however
 /// they end. Comes back where that was done already, or can't be: only root may, and containers may forbid it.
@@ -33,6 +34,7 @@ pub(crate) fn enter_private_mounts() {
 /// A disk that can be filled up.
 pub(crate) struct Disk {
     folder: PathBuf,
+    bytes: u64,
 }
 
 impl Disk {
@@ -40,35 +42,42 @@ impl Disk {
     pub(crate) fn mount(folder: &Path, bytes: u64) -> Option<Self> {
         std::env::var_os(INSIDE)?;
         let options = format!("size={bytes},mode=0755");
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", &options, "everfold-torture"]).arg(folder).output();
-        mounted.is_ok_and(|mounted| mounted.status.success()).then(|| Self { folder: folder.to_owned() })
+        mount(&["-t", "tmpfs", "-o", &options, "everfold-torture"], folder).ok()?;
+        Some(Self { folder: folder.to_owned(), bytes })
     }
 
-    /// Takes all that is free. The server may take some of it at the same moment: what is left then is less.
+    /// Takes all that is free, by making the disk as small as what it holds: that costs no memory.
     pub(crate) fn fill(&self) -> Result<()> {
-        let ballast = File::create(self.ballast()).context("can't make the ballast")?;
-        let mut taken = 0;
-        loop {
+        for _ in 0..TRIES {
             let disk = statvfs(&self.folder)?;
-            let free = disk.f_bavail * disk.f_frsize;
-            if free == 0 {
+            let used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize;
+            // The server may have taken more at the same moment: then it isn't taken.
+            if self.resize(used).is_ok() {
                 return Ok(());
             }
-            match fallocate(&ballast, FallocateFlags::empty(), taken, free) {
-                Ok(()) => taken += free,
-                Err(Errno::NOSPC) => {}
-                Err(error) => return Err(error).context("can't fill the disk"),
-            }
         }
+        bail!("can't fill the disk")
     }
 
     /// Gives it back.
     pub(crate) fn relieve(&self) -> Result<()> {
-        fs::remove_file(self.ballast()).context("can't drop the ballast")
+        self.resize(self.bytes)
     }
 
-    fn ballast(&self) -> PathBuf {
-        self.folder.join("ballast")
+    fn resize(&self, bytes: u64) -> Result<()> {
+        mount(&["-o", &format!("remount,size={bytes}")], &self.folder)
     }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Else the folder below it couldn't be removed. Whoever is still in it keeps it until they are gone.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.folder).output();
+    }
+}
+
+fn mount(arguments: &[&str], folder: &Path) -> Result<()> {
+    let mounted = Command::new("mount").args(arguments).arg(folder).output().context("can't run mount")?;
+    ensure!(mounted.status.success(), "can't mount: {}", String::from_utf8_lossy(&mounted.stderr).trim_end());
+    Ok(())
 }

@@ -110,11 +110,11 @@ impl Site {
         Ok(())
     }
 
-    /// Stops everything in order.
-    pub(crate) async fn close(&self) -> Result<()> {
+    /// Stops the hosts in order.
+    pub(crate) async fn stop_hosts(&self) -> Result<()> {
         for host in &self.hosts {
             host.stop().await?;
         }
-        self.postgres.stop().await
+        Ok(())
     }
 }

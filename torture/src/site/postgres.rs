@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 /// How long the server may take to start or stop. Recovery after a kill is a matter of seconds.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Its port, which only names the socket: it listens on no network.
 const PORT: u16 = 5432;
@@ -97,8 +97,10 @@ impl Postgres {
                 *server = Some(self.spawn()?);
             }
             if let Ok(connection) = self.options("postgres", "postgres").connect().await {
-                connection.close().await?;
-                return Ok(());
+                // A server that recovers from a killed process may end this session too: then it isn't there yet.
+                if connection.close().await.is_ok() {
+                    return Ok(());
+                }
             }
             if Instant::now() > deadline {
                 bail!("PostgreSQL didn't start within {} s:\n{}", PATIENCE.as_secs(), self.last_log_lines());
@@ -154,10 +156,15 @@ impl Postgres {
     /// Kills one process of the server, if it has one that serves a client; the server then ends all the others.
     pub(crate) async fn kill_backend(&self) -> Result<()> {
         let mut admin = self.options("postgres", "postgres").connect().await?;
-        let victim = "SELECT pid FROM pg_stat_activity WHERE application_name = 'everfold-writer' LIMIT 1";
+        // A session that is there whether or not a host has one just now.
+        let victim =
+            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+                      ORDER BY application_name = 'everfold-writer' DESC LIMIT 1";
         if let Some(process) = sqlx::query_scalar::<_, i32>(victim).fetch_optional(&mut admin).await? {
             kill(process.unsigned_abs(), Signal::KILL);
         }
+        // The server ends this session as well.
+        drop(admin);
         Ok(())
     }
 
@@ -210,6 +217,17 @@ impl Postgres {
 
     fn options(&self, user: &str, database: &str) -> PgConnectOptions {
         PgConnectOptions::new().socket(&self.folder).port(PORT).username(user).database(database)
+    }
+}
+
+impl Drop for Postgres {
+    /// Whatever ends the run: frozen processes don't notice that their parent is gone.
+    fn drop(&mut self) {
+        if let Some(postmaster) = self.server.get_mut().as_ref().and_then(Child::id) {
+            let processes = children(postmaster);
+            kill(postmaster, Signal::KILL);
+            processes.into_iter().for_each(|process| kill(process, Signal::KILL));
+        }
     }
 }
 
