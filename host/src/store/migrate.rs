@@ -72,6 +72,8 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
         return Err(MigrateError::Encoding(server.encoding));
     }
 
+    // The settings of functions are kept as this writes them, and the log's function is known by its own.
+    connection.execute("SET quote_all_identifiers = off").await.map_err(MigrateError::Unavailable)?;
     // Held until the connection closes.
     connection.execute(LOCK).await.map_err(MigrateError::Unavailable)?;
     let before = applied(&mut connection).await;
