@@ -202,10 +202,12 @@ pub(super) async fn prepare_session(connection: &mut PgConnection) -> Result<(),
              -- be sent again.
              DO $$ BEGIN
                  IF row_security_active(to_regclass('everfold.event_store'))
-                    AND EXISTS (SELECT FROM pg_roles WHERE rolname = everfold.reader_role()
-                                AND pg_has_role(current_user, oid, 'USAGE')) THEN
-                     RAISE EXCEPTION '% inherits % and would see no events: let it take %, or revoke the first',
-                         current_user, everfold.reader_role(), everfold.runtime_role()
+                    -- Whatever its name: it may be the reader of an owner before.
+                    AND EXISTS (SELECT FROM pg_policy p, unnest(p.polroles) held
+                                WHERE p.polrelid = to_regclass('everfold.event_store') AND NOT p.polpermissive
+                                  AND CASE held WHEN 0 THEN true ELSE pg_has_role(current_user, held, 'USAGE') END) THEN
+                     RAISE EXCEPTION '% inherits a reader''s role and would see no events: let it take %, or revoke the first',
+                         current_user, everfold.runtime_role()
                          USING ERRCODE = 'insufficient_privilege';
                  END IF;
              EXCEPTION

@@ -149,7 +149,7 @@ pub(super) async fn examine(connection: &mut PgConnection) -> Result<Option<Sche
     }
     let reader = role(connection, "everfold_reader_", &READ, &UNREADABLE).await?;
     let unguarded = if reader.exists { unguarded(connection, &reader.name).await? } else { Vec::new() };
-    let is_held = is_held(connection, &reader.name).await?;
+    let is_held = is_held(connection).await?;
     let triggers = triggers(connection, &steps.missing).await?;
     let log = if has_log(connection).await? { Some(log(connection).await?) } else { None };
     let (missing_steps, newer_steps) = (steps.missing, steps.newer);
@@ -233,16 +233,17 @@ async fn unguarded(connection: &mut PgConnection, reader: &str) -> Result<Vec<St
     .await
 }
 
-/// Not checked at compile time: it is a question of the catalogs alone.
-async fn is_held(connection: &mut PgConnection, reader: &str) -> Result<bool, sqlx::Error> {
-    let held: Option<bool> = sqlx::query_scalar(
+/// Asked of the policies, not of the reader's name: it may be the reader of an owner before. Not checked at compile time:
+/// it is a question of the catalogs alone.
+async fn is_held(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
         "SELECT coalesce(row_security_active(to_regclass('everfold.event_store')), false)
-                AND pg_has_role(current_user, oid, 'USAGE') FROM pg_roles WHERE rolname = $1",
+                AND EXISTS (SELECT FROM pg_policy p, unnest(p.polroles) held
+                            WHERE p.polrelid = to_regclass('everfold.event_store') AND NOT p.polpermissive
+                              AND CASE held WHEN 0 THEN true ELSE pg_has_role(current_user, held, 'USAGE') END)",
     )
-    .bind(reader)
-    .fetch_optional(connection)
-    .await?;
-    Ok(held.unwrap_or(false))
+    .fetch_one(connection)
+    .await
 }
 
 /// Whether the role has each of the rights. None on a table that isn't there.
