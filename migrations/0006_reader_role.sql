@@ -11,15 +11,19 @@ $$;
 
 -- Gives the two roles what they need, as far as they exist. The tables' owner may call it at any time, such as after a
 -- superuser has made the roles.
-CREATE FUNCTION everfold.grant_roles() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION everfold.grant_roles() RETURNS void LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     v_runtime name := everfold.runtime_role();
     v_reader  name := everfold.reader_role();
     v_table   text;
+    v_held    name[];
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = v_runtime) THEN
         EXECUTE format('GRANT USAGE ON SCHEMA everfold TO %I', v_runtime);
-        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA everfold TO %I', v_runtime);
+        -- By name: others may have put tables of theirs into the schema.
+        EXECUTE format('GRANT SELECT ON everfold.event_store, everfold.snapshots, everfold.modules, everfold.event_kinds, '
+                       'everfold.log_head, everfold.receipts, everfold.migrations TO %I', v_runtime);
         EXECUTE format('GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO %I', v_runtime);
         EXECUTE format('GRANT INSERT ON everfold.modules TO %I', v_runtime);
         EXECUTE format('GRANT INSERT, UPDATE, DELETE ON everfold.snapshots TO %I', v_runtime);
@@ -31,17 +35,30 @@ BEGIN
         EXECUTE format('GRANT SELECT ON everfold.event_store, everfold.snapshots, everfold.modules, '
                        'everfold.event_kinds, everfold.log_head TO %I', v_reader);
         FOREACH v_table IN ARRAY ARRAY['snapshots', 'event_store', 'receipts'] LOOP
-            IF NOT EXISTS (SELECT FROM pg_policies
-                           WHERE schemaname = 'everfold' AND tablename = v_table AND policyname = 'own_tenant') THEN
+            SELECT roles INTO v_held FROM pg_policies
+            WHERE schemaname = 'everfold' AND tablename = v_table AND policyname = 'own_tenant';
+            IF v_held IS NULL THEN
                 -- The subquery is run once a statement, and its result is a condition that the index takes.
                 EXECUTE format('CREATE POLICY own_tenant ON everfold.%I AS RESTRICTIVE TO %I '
                                'USING (tenant_id = (SELECT current_setting(''everfold.tenant'', true)))',
                                v_table, v_reader);
+            ELSIF v_reader <> ALL (v_held) THEN
+                -- The log has another owner, or its owner another name. The reader of the one before may read still, and
+                -- stays held to a tenant.
+                EXECUTE format('ALTER POLICY own_tenant ON everfold.%I TO %s '
+                               'USING (tenant_id = (SELECT current_setting(''everfold.tenant'', true)))', v_table,
+                               (SELECT string_agg(quote_ident(held), ', ') FROM unnest(v_held || v_reader) held
+                                WHERE held <> 'public'));
             END IF;
         END LOOP;
     END IF;
 END $$;
 REVOKE ALL ON FUNCTION everfold.grant_roles FROM PUBLIC;
+-- The owner's to call, also where a superuser migrates.
+DO $$ BEGIN
+    EXECUTE format('GRANT EXECUTE ON FUNCTION everfold.grant_roles TO %I',
+                   (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'everfold'));
+END $$;
 
 DO $$
 DECLARE
@@ -56,23 +73,27 @@ BEGIN
             WHEN duplicate_object OR unique_violation THEN NULL;
         END;
     END IF;
-    -- Also where this user has just made it: since PostgreSQL 16 that alone doesn't let it take the role.
+    -- Also where this user has just made it: since PostgreSQL 16 that alone doesn't let it take the role. A login that
+    -- inherits the role is held to a tenant before it takes it, which since then can be avoided.
     FOR v_member IN
         SELECT r.rolname FROM pg_roles r
         WHERE NOT r.rolsuper
           AND (r.rolname = current_user OR r.oid = (SELECT nspowner FROM pg_namespace WHERE nspname = 'everfold'))
     LOOP
-        EXECUTE format('GRANT %I TO %I', v_role, v_member);
+        EXECUTE format('GRANT %I TO %I', v_role, v_member)
+            || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT FALSE, SET TRUE' ELSE '' END;
     END LOOP;
 EXCEPTION
     WHEN insufficient_privilege THEN
         RAISE NOTICE 'the role % can''t be made or granted: if nobody else has, pages are read under the runtime role', v_role;
 END $$;
 
--- The log is in use by hosts of the release before. A lock that waits makes everybody wait behind it, so it waits for two
--- seconds at a time: a long read, such as a backup's, must not stop the commands. The order is that of the statements
+-- The log is in use by hosts of the release before. A lock that waits makes everybody wait behind it, so it waits for a
+-- fifth of a second at a time, and then lets the commands go on for longer: a long read, such as a backup's, must not stop
+-- them. The order is that of the statements
 -- that take several: appends begin with the head, folds with the snapshots.
-SET LOCAL lock_timeout = '2s';
+SET LOCAL lock_timeout = '200ms';
+SET LOCAL statement_timeout = 0;
 DO $$
 BEGIN
     FOR v_attempt IN 1..60 LOOP
@@ -81,12 +102,12 @@ BEGIN
             LOCK TABLE everfold.snapshots, everfold.event_store, everfold.receipts IN ACCESS EXCLUSIVE MODE;
             EXIT;
         EXCEPTION
-            WHEN lock_not_available THEN
+            WHEN lock_not_available OR deadlock_detected THEN
                 IF v_attempt = 60 THEN
                     RAISE EXCEPTION 'the log''s tables are in use for too long: end the transaction that reads them, and migrate again'
                         USING ERRCODE = 'lock_not_available';
                 END IF;
-                PERFORM pg_sleep(1);
+                PERFORM pg_sleep(least(1 + v_attempt * 0.1, 3));
         END;
     END LOOP;
 END $$;
@@ -95,7 +116,12 @@ END $$;
 CREATE POLICY as_granted ON everfold.event_store USING (true);
 CREATE POLICY as_granted ON everfold.snapshots USING (true);
 CREATE POLICY as_granted ON everfold.receipts USING (true);
-SELECT everfold.grant_roles();
+DO $$ BEGIN
+    PERFORM everfold.grant_roles();
+EXCEPTION
+    WHEN insufficient_privilege THEN
+        RAISE NOTICE 'the roles can''t be given their rights: as the tables'' owner SELECT everfold.grant_roles()';
+END $$;
 ALTER TABLE everfold.event_store ENABLE ROW LEVEL SECURITY;
 ALTER TABLE everfold.snapshots ENABLE ROW LEVEL SECURITY;
 ALTER TABLE everfold.receipts ENABLE ROW LEVEL SECURITY;

@@ -7,7 +7,8 @@
 -- times as much.
 CREATE FUNCTION everfold.refuse_write() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF current_setting('search_path') <> 'everfold, pg_temp'
+    -- Quoted where the function was made under quote_all_identifiers.
+    IF replace(current_setting('search_path'), '"', '') <> 'everfold, pg_temp'
         OR current_setting('plan_cache_mode') <> 'force_generic_plan' THEN
         RAISE EXCEPTION '% into everfold.% is refused: only append_batch_v1 writes it', TG_OP, TG_TABLE_NAME
             USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -16,7 +17,8 @@ BEGIN
 END $$;
 
 -- As in the step before: never wait for long with everybody waiting behind.
-SET LOCAL lock_timeout = '2s';
+SET LOCAL lock_timeout = '200ms';
+SET LOCAL statement_timeout = 0;
 DO $$
 BEGIN
     FOR v_attempt IN 1..60 LOOP
@@ -25,12 +27,12 @@ BEGIN
             LOCK TABLE everfold.event_store, everfold.receipts, everfold.event_kinds IN SHARE ROW EXCLUSIVE MODE;
             EXIT;
         EXCEPTION
-            WHEN lock_not_available THEN
+            WHEN lock_not_available OR deadlock_detected THEN
                 IF v_attempt = 60 THEN
                     RAISE EXCEPTION 'the log''s tables are in use for too long: end the transaction that writes them, and migrate again'
                         USING ERRCODE = 'lock_not_available';
                 END IF;
-                PERFORM pg_sleep(1);
+                PERFORM pg_sleep(least(1 + v_attempt * 0.1, 3));
         END;
     END LOOP;
 END $$;

@@ -52,7 +52,8 @@ impl Store {
     #[must_use]
     pub fn new(options: &StoreOptions) -> Self {
         let connect = options.connect.clone().log_statements(tracing::log::LevelFilter::Trace);
-        // Each kind has its own, so that neither long exports nor folds keep the other waiting.
+        // Pages of events have their own, so that long exports don't keep folds waiting. A page's question for the head
+        // or for a stream's version is asked beside the folds, and is short.
         let for_pages = (options.read_connections / 2).max(1);
         let for_rest = options.read_connections.saturating_sub(for_pages).max(1);
         let sized =
@@ -174,7 +175,8 @@ pub(super) const WRITER_SETTINGS: &str = "
     SET tcp_keepalives_count = 3;
     SET tcp_user_timeout = 10000;";
 
-/// Takes the runtime role where there is one, whatever defaults the database or the login has.
+/// Takes the runtime role where there is one, whatever defaults the database or the login has. Fails where the session
+/// would be shown one tenant's rows only.
 pub(super) async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection
         .execute(
@@ -195,6 +197,21 @@ pub(super) async fn prepare_session(connection: &mut PgConnection) -> Result<(),
                  WHEN undefined_function OR invalid_schema_name THEN NULL;
                  -- Since PostgreSQL 16 not every member of a role may take it.
                  WHEN insufficient_privilege THEN NULL;
+             END $$;
+             -- A session that is held to a tenant, and has none, would find an empty log and no error: a lost batch would
+             -- be sent again.
+             DO $$ BEGIN
+                 IF row_security_active(to_regclass('everfold.event_store'))
+                    -- Whatever its name: it may be the reader of an owner before.
+                    AND EXISTS (SELECT FROM pg_policy p, unnest(p.polroles) held
+                                WHERE p.polrelid = to_regclass('everfold.event_store') AND NOT p.polpermissive
+                                  AND CASE held WHEN 0 THEN true ELSE pg_has_role(current_user, held, 'USAGE') END) THEN
+                     RAISE EXCEPTION '% inherits a reader''s role and would see no events: let it take %, or revoke the first',
+                         current_user, everfold.runtime_role()
+                         USING ERRCODE = 'insufficient_privilege';
+                 END IF;
+             EXCEPTION
+                 WHEN undefined_function OR invalid_schema_name THEN NULL;
              END $$;",
         )
         .await?;

@@ -64,6 +64,8 @@ pub enum MigrateError {
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> {
     let looked = timeout(LOOK, look(options)).await.unwrap_or_else(|_| Err(MigrateError::Unavailable(silence())));
     let Some(mut connection) = looked? else { return Ok(0) };
+    // The settings of functions are kept as this writes them, and the log's function is known by its own.
+    connection.execute("SET quote_all_identifiers = off").await.map_err(MigrateError::Unavailable)?;
     // Held until the connection closes.
     connection.execute(LOCK).await.map_err(MigrateError::Unavailable)?;
     let before = applied(&mut connection).await;

@@ -72,7 +72,8 @@ impl DerefMut for TenantSession {
     }
 }
 
-/// Exchanges the runtime role for the reader's, where there is one that can read and that the login may take.
+/// Exchanges the runtime role for the reader's, where there is one that can read, that is held to a
+/// tenant, and that the login may take.
 async fn take_reader_role(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection
         .execute(
@@ -81,7 +82,14 @@ async fn take_reader_role(connection: &mut PgConnection) -> Result<(), sqlx::Err
                  IF EXISTS (SELECT FROM pg_roles WHERE rolname = everfold.reader_role()
                             AND pg_has_role(session_user, oid, 'MEMBER')
                             AND has_schema_privilege(oid, 'everfold', 'USAGE')
-                            AND has_table_privilege(oid, 'everfold.event_store', 'SELECT')) THEN
+                            AND (SELECT bool_and(has_table_privilege(pg_roles.oid, read, 'SELECT'))
+                                 FROM unnest('{everfold.event_store, everfold.snapshots, everfold.modules,
+                                              everfold.event_kinds, everfold.log_head}'::text[]) read)
+                            -- A policy for another role, such as that of the owner before, wouldn't hold this one.
+                            AND (SELECT count(*) = 2 FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+                                 WHERE c.oid IN (to_regclass('everfold.event_store'), to_regclass('everfold.snapshots'))
+                                   AND c.relrowsecurity AND p.polname = 'own_tenant' AND NOT p.polpermissive
+                                   AND pg_roles.oid = ANY (p.polroles))) THEN
                      EXECUTE format('SET SESSION ROLE %I', everfold.reader_role());
                  END IF;
              EXCEPTION

@@ -17,7 +17,10 @@ pub(super) fn judge(found: &Examination, report: &mut Report) {
     };
     steps(schema, report);
     role(found, schema, report);
-    reader(found, schema, report);
+    // Before its step there is no such role.
+    if !schema.missing_steps.contains(&6) {
+        reader(found, schema, report);
+    }
     triggers(schema, report);
     match &schema.log {
         Some(log) => invariants(log, report),
@@ -77,9 +80,18 @@ fn reader(found: &Examination, schema: &SchemaFacts, report: &mut Report) {
         return report.warning(CHECK, format!("the role {name} doesn't exist: {alone}"), made_by_hand(role, schema));
     }
     let mut sound = true;
+    if schema.is_held && !schema.role.can_be_taken {
+        sound = false;
+        let said =
+            format!("{user} inherits {name} and can't take {}: its sessions would see no events", schema.role.name);
+        report.broken(CHECK, said, format!("{}, or REVOKE {name} FROM {user}", given_to(&schema.role, user)));
+    }
     if !role.can_be_taken && !found.server.is_superuser {
         sound = false;
-        report.warning(CHECK, format!("{user} may not take the role {name}: {alone}"), given_to(role, user));
+        // Alone it would hide the log from the host.
+        let first = if schema.role.can_be_taken { "" } else { "once it can take the runtime role: " };
+        let said = format!("{user} may not take the role {name}: {alone}");
+        report.warning(CHECK, said, format!("{first}{}", given_to(role, user)));
     }
     if !role.lacks.is_empty() {
         sound = false;

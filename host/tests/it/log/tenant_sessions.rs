@@ -155,3 +155,37 @@ async fn without_the_role_pages_are_read_as_before() {
     let role: String = session.fetch_one("SELECT current_user::text").await.unwrap().get(0);
     assert_eq!(role, "everfold_runtime_postgres");
 }
+
+#[tokio::test]
+async fn a_login_that_would_be_shown_an_empty_log_is_refused() {
+    let log = two_tenants().await;
+    let mut superuser = log.owner().await;
+    superuser.execute("CREATE ROLE held LOGIN; GRANT everfold_reader_postgres TO held").await.unwrap();
+    let store = Store::new(&StoreOptions {
+        acquire_timeout: std::time::Duration::from_millis(300),
+        ..StoreOptions::new(log.database.options().username("held"))
+    });
+    assert!(store.head().await.is_err(), "it would have answered an empty log");
+    superuser.execute("GRANT everfold_runtime_postgres TO held").await.unwrap();
+    let store = Store::new(&StoreOptions::new(log.database.options().username("held")));
+    assert_eq!(store.head().await.unwrap().position, 5);
+    store.close().await;
+    superuser.execute("DROP OWNED BY held; DROP ROLE held").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_reader_of_another_owner_is_held_to_a_tenant_too() {
+    let log = two_tenants().await;
+    let mut superuser = log.owner().await;
+    superuser.execute("CREATE ROLE heir; CREATE ROLE everfold_reader_heir").await.unwrap();
+    superuser.execute("ALTER SCHEMA everfold OWNER TO heir").await.unwrap();
+    superuser.execute("SELECT everfold.grant_roles()").await.unwrap();
+    superuser.execute("SET ROLE everfold_reader_heir").await.unwrap();
+    assert!(seen(&mut superuser, "event_store").await.is_empty(), "no tenant is set");
+    superuser.execute("RESET ROLE").await.unwrap();
+    let held = "SELECT count(*) FROM pg_policies WHERE policyname = 'own_tenant'
+                AND roles @> '{everfold_reader_heir, everfold_reader_postgres}'";
+    assert_eq!(number(&mut superuser, held).await, 3, "the reader of the one before isn't let go of");
+    superuser.execute("ALTER SCHEMA everfold OWNER TO postgres; DROP OWNED BY everfold_reader_heir").await.unwrap();
+    superuser.execute("DROP ROLE everfold_reader_heir; DROP ROLE heir").await.unwrap();
+}
