@@ -15,7 +15,7 @@ use super::tree::Tree;
 use super::{Driver, Round, VIOLATED, host_binary, postgres};
 
 /// How long the harness has load to find something.
-const SECONDS: u64 = 60;
+const SECONDS: u64 = 40;
 
 /// How long tests may take, and the harness beyond its load: what a mutation lets hang isn't waited for for ever.
 const PATIENCE: Duration = Duration::from_secs(600);
