@@ -4,9 +4,9 @@ use super::findings::Findings;
 use super::index::Index;
 use crate::history::{Answer, Attempt, Call, Instant, Operation};
 
-/// How long after a bad module was replaced a host may still have it: it looks, compiles and swaps, perhaps on a machine that
-/// is busy, or frozen.
-const SLACK: Instant = 30_000_000_000;
+/// How long after a bad module was replaced a host may still have it: it looks, compiles, registers the new one in the log,
+/// which a silent network holds up for half a minute a time, and swaps; perhaps on a machine that is busy, or frozen.
+const SLACK: Instant = 90_000_000_000;
 
 /// The faults that bring such modules, as the command line names them.
 const POISONED: &str = "module-poisoned";
