@@ -23,7 +23,11 @@ BEGIN
         EXECUTE format('GRANT USAGE ON SCHEMA everfold TO %I', v_runtime);
         -- By name: others may have put tables of theirs into the schema.
         EXECUTE format('GRANT SELECT ON everfold.event_store, everfold.snapshots, everfold.modules, everfold.event_kinds, '
-                       'everfold.log_head, everfold.receipts, everfold.migrations TO %I', v_runtime);
+                       'everfold.log_head, everfold.receipts TO %I', v_runtime);
+        -- Made by what applies the steps, where that keeps count in the database.
+        IF to_regclass('everfold.migrations') IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT ON everfold.migrations TO %I', v_runtime);
+        END IF;
         EXECUTE format('GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO %I', v_runtime);
         EXECUTE format('GRANT INSERT ON everfold.modules TO %I', v_runtime);
         EXECUTE format('GRANT INSERT, UPDATE, DELETE ON everfold.snapshots TO %I', v_runtime);
