@@ -94,8 +94,7 @@ END $$;
 
 -- The log is in use by hosts of the release before. A lock that waits makes everybody wait behind it, so it waits for a
 -- fifth of a second at a time, and then lets the commands go on for longer: a long read, such as a backup's, must not stop
--- them. The order is that of the statements
--- that take several: appends begin with the head, folds with the snapshots.
+-- them. The order is that of the statements that take several: appends begin with the head, folds with the snapshots.
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = 0;
 DO $$
