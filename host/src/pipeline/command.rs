@@ -29,14 +29,14 @@ const CONFLICTS: usize = 500;
 pub(super) const SPOILT: usize = 4;
 
 /// A decision that was applied to the aggregate: what is to be appended.
-struct Applied {
-    events: Vec<NewEvent>,
+pub(super) struct Applied {
+    pub(super) events: Vec<NewEvent>,
     rejection: Option<Rejection>,
-    snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<Snapshot>,
 }
 
 /// Why an attempt to decide gave nothing.
-enum Undecided {
+pub(super) enum Undecided {
     /// The command isn't one; the aggregate is as it was.
     Refused(RequestError),
     /// The aggregate is of no further use.
@@ -54,10 +54,7 @@ impl From<GuestFault> for Undecided {
 impl Shard {
     /// Carries a command out.
     pub(super) async fn command(&self, command: &Command, ticket: &Arc<Ticket>) -> Result<Executed, RequestError> {
-        let receipt = command
-            .idempotency_key
-            .clone()
-            .map(|key| ReceiptRequest { key, fingerprint: fingerprint::of_command(command) });
+        let receipt = receipt_of(command);
         match (self.decide_and_append(command, receipt.as_ref(), ticket).await, &receipt) {
             (Err(error), Some(receipt)) if is_decided_before_append(&error) => {
                 self.replay_instead(&command.stream, receipt, error, ticket).await
@@ -136,7 +133,7 @@ impl Shard {
     }
 
     /// Decides and applies, without a wait in between.
-    fn decide_on(&self, command: &Command, kept: &Kept) -> Result<Applied, Undecided> {
+    pub(super) fn decide_on(&self, command: &Command, kept: &Kept) -> Result<Applied, Undecided> {
         let origin = &command.origin;
         let context = DecideContext {
             time: milliseconds(origin.received_at),
@@ -220,22 +217,11 @@ impl Shard {
         command: &Command,
         receipt: Option<&ReceiptRequest>,
         kept: Kept,
-        decided: Applied,
+        mut decided: Applied,
         ticket: &Arc<Ticket>,
     ) -> Result<Option<Executed>, RequestError> {
-        let Applied { events, rejection, snapshot } = decided;
-        let appended: Vec<(Uuid, String)> =
-            events.iter().map(|event| (event.event_id, event.event_type.clone())).collect();
-        let append = Append {
-            stream: command.stream.clone(),
-            expected: command.expected,
-            base: Some(kept.head),
-            continues: false,
-            receipt: receipt.cloned(),
-            module_digest: Some(kept.module.digest()),
-            events,
-            rejection: rejection.clone(),
-        };
+        let snapshot = decided.snapshot.take();
+        let (append, promised) = decided.into_append(command, receipt.cloned(), &kept);
         let begun = Instant::now();
         let outcome = self.submit(append, ticket).await;
         STAGES.append.record(begun.elapsed());
@@ -252,28 +238,17 @@ impl Shard {
                 other => Err(RequestError::Internal(format!("an append alone was answered {other:?}"))),
             };
         }
-        let version = kept.version();
-        let outcome = match (outcome?, rejection) {
-            (AppendOutcome::Appended { first_version, first_position }, _) => {
-                self.advance(command, kept, &appended, snapshot);
-                Outcome::Appended(event_refs(appended, first_version, first_position))
-            }
-            (_, Some(rejection)) => {
-                self.keep(&command.stream, kept);
-                Outcome::Rejected { rejection, version }
-            }
-            (_, None) => {
-                self.keep(&command.stream, kept);
-                Outcome::Nothing { version }
-            }
-        };
+        let outcome = promised.kept(&outcome?);
+        self.advance(command, kept, snapshot, &outcome);
         Ok(Some(Executed { outcome, replayed: false }))
     }
 
-    /// The aggregate's events are committed: it is the stream's state now.
-    fn advance(&self, command: &Command, mut kept: Kept, appended: &[(Uuid, String)], snapshot: Option<Snapshot>) {
-        if let Some((event_id, _)) = appended.last() {
-            kept.head = Some(Head { version: kept.version() + appended.len() as i64, event_id: *event_id });
+    /// What was decided is committed: the aggregate is the stream's state now.
+    fn advance(&self, command: &Command, mut kept: Kept, snapshot: Option<Snapshot>, outcome: &Outcome) {
+        if let Outcome::Appended(events) = outcome
+            && let Some(last) = events.last()
+        {
+            kept.head = Some(Head { version: last.version, event_id: last.event_id });
         }
         if let Some(snapshot) = snapshot {
             let version = snapshot.version;
@@ -290,6 +265,57 @@ impl Shard {
         let reply = answer.instrument(trace_span!(target: TRACE, "append")).await.map_err(|_| AppendError::Unknown)?;
         Ok(reply.into_iter().next().unwrap_or(Err(AppendError::Unknown))?)
     }
+}
+
+/// What is to be answered once an append is committed.
+pub(super) struct Promised {
+    events: Vec<(Uuid, String)>,
+    rejection: Option<Rejection>,
+}
+
+impl Applied {
+    /// The decision as an append on the head that it was made on, and what it promises.
+    pub(super) fn into_append(
+        self,
+        command: &Command,
+        receipt: Option<ReceiptRequest>,
+        kept: &Kept,
+    ) -> (Append, Promised) {
+        let events = self.events.iter().map(|event| (event.event_id, event.event_type.clone())).collect();
+        let append = Append {
+            stream: command.stream.clone(),
+            expected: command.expected,
+            base: Some(kept.head),
+            continues: false,
+            receipt,
+            module_digest: Some(kept.module.digest()),
+            events: self.events,
+            rejection: self.rejection.clone(),
+        };
+        (append, Promised { events, rejection: self.rejection })
+    }
+}
+
+impl Promised {
+    /// The outcome, now that the append is committed.
+    pub(super) fn kept(self, committed: &AppendOutcome) -> Outcome {
+        match (committed, self.rejection) {
+            (AppendOutcome::Appended { first_version, first_position }, _) => {
+                Outcome::Appended(event_refs(self.events, *first_version, *first_position))
+            }
+            (AppendOutcome::Confirmed { version }, Some(rejection)) => {
+                Outcome::Rejected { rejection, version: *version }
+            }
+            (AppendOutcome::Confirmed { version }, None) => Outcome::Nothing { version: *version },
+            (other, _) => unreachable!("{other:?} is no commit"),
+        }
+    }
+}
+
+/// The receipt that a command asks for by its idempotency key.
+pub(super) fn receipt_of(command: &Command) -> Option<ReceiptRequest> {
+    let key = command.idempotency_key.clone()?;
+    Some(ReceiptRequest { key, fingerprint: fingerprint::of_command(command) })
 }
 
 /// Names and places of events that are committed one after the other.
@@ -344,7 +370,7 @@ pub(super) fn verdict<T>(outcome: &Result<T, RequestError>) -> Verdict {
     }
 }
 
-fn check(module: &Module, command: &Command) -> Result<(), RequestError> {
+pub(super) fn check(module: &Module, command: &Command) -> Result<(), RequestError> {
     let aggregate = module.aggregate(&command.stream.aggregate_type);
     match aggregate.map(|aggregate| aggregate.check_command(&command.name, &command.payload)) {
         Some(Ok(())) => Ok(()),

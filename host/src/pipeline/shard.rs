@@ -1,6 +1,6 @@
 //! A shard: one thread that handles its streams' requests, each stream's in order, and owns their folded aggregates.
 //!
-//! Every stream with something to do has a lane, a local task that takes its requests one by one. A lane waits for
+//! Every stream with something to do has a lane, a local task that takes its requests in order. A lane waits for
 //! reads and commits; guests are called in between, and a call never spans a wait. While a lane runs, it alone holds
 //! the stream's aggregate: a stream with an unanswered append is neither evicted nor folded again.
 
@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
 use super::metrics::{self, STAGES};
+use super::pipelining::Pace;
 use super::quarantine::Quarantine;
 use super::request::Work;
 use super::route::{PipelineOptions, Room};
@@ -109,17 +110,21 @@ impl Shard {
         });
     }
 
-    /// Takes a stream's requests until there are none.
+    /// Takes a stream's requests until there are none: commands that wait together as chains, the others one by one.
     async fn lane(self: Rc<Self>, stream: StreamKey, first: Job) {
         let lane = Lane { shard: &self, stream: &stream };
-        let mut next = Some(first);
+        let (mut next, mut pace) = (Some(first), Pace::default());
         while let Some(job) = next {
-            self.handle(job).await;
+            if let Some(alone) = self.pipeline(&stream, job, &mut pace).await {
+                self.handle(alone).await;
+                pace.quicken();
+            }
             next = lane.next();
         }
     }
 
-    async fn handle(&self, job: Job) {
+    /// Carries out one request, on what is committed.
+    pub(super) async fn handle(&self, job: Job) {
         let (ticket, span) = (&job.ticket, job.span);
         drop(job.waiting);
         // A caller that is gone misses nothing: what was committed is in the log.
@@ -137,6 +142,26 @@ impl Shard {
             Work::Upcast(request, reply) => {
                 let _ = reply.send(in_time(ticket, self.upcast(*request, ticket)).await);
             }
+        }
+    }
+
+    /// Whether the stream's next request is a command.
+    pub(super) fn has_waiting_command(&self, stream: &StreamKey) -> bool {
+        let waiting = self.waiting.borrow();
+        let next = waiting.get(stream).and_then(VecDeque::front);
+        next.is_some_and(|job| matches!(job.work, Work::Command(..)))
+    }
+
+    /// Takes the stream's next request, where that is a command.
+    pub(super) fn next_command(&self, stream: &StreamKey) -> Option<Job> {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.get_mut(stream)?.pop_front_if(|job| matches!(job.work, Work::Command(..)))
+    }
+
+    /// Queues requests of a stream before all that wait there.
+    pub(super) fn put_back(&self, stream: &StreamKey, jobs: impl DoubleEndedIterator<Item = Job>) {
+        if let Some(waiting) = self.waiting.borrow_mut().get_mut(stream) {
+            jobs.rev().for_each(|job| waiting.push_front(job));
         }
     }
 

@@ -40,9 +40,10 @@ impl Ticket {
         self.deadline > Instant::now() && self.step(WAITING, SENT)
     }
 
-    /// It has turned out that it was surely not executed: true where it may be sent again.
+    /// It has turned out that it was surely not executed, or that it was never sent: true where it may be sent, or sent
+    /// again.
     pub fn take_back(&self) -> bool {
-        self.step(SENT, WAITING)
+        self.step(SENT, WAITING) || self.phase.load(Acquire) == WAITING
     }
 
     /// The caller stops waiting: true where the request is now surely never executed, false where it may have been.
@@ -94,6 +95,12 @@ mod tests {
     fn a_request_that_surely_failed_may_be_sent_again() {
         let ticket = ticket();
         assert!(ticket.send() && ticket.take_back() && ticket.send());
+    }
+
+    #[test]
+    fn a_request_that_was_never_sent_may_be_sent() {
+        let ticket = ticket();
+        assert!(ticket.take_back() && ticket.send());
     }
 
     #[test]

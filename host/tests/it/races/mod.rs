@@ -1,5 +1,6 @@
 //! Races that are set up, not hoped for: an append is held open inside the database while others pass, wait or die.
 
+mod chains;
 mod decisions;
 mod held;
 mod imports;
