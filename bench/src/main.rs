@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::scenarios::Scenario;
 use self::site::User;
@@ -66,6 +67,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    allow_connections();
     match run::run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -73,4 +75,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Takes as many open files as the machine lets it: a thousand clients and what the host has open for them, which
+/// inherits the limit, are more than the usual one. Where that isn't allowed, the levels that need it fail, and say so.
+fn allow_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

@@ -1,6 +1,7 @@
 //! What a run has found so far.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::sample::Sample;
 use crate::stats::median;
@@ -40,6 +41,8 @@ pub(crate) struct Results {
     pub(crate) guest_ratio: Option<f64>,
     /// Everything else.
     pub(crate) measures: Vec<Measure>,
+    /// What couldn't be measured, and why.
+    pub(crate) failures: Vec<String>,
 }
 
 impl Results {
@@ -53,6 +56,13 @@ impl Results {
     /// Adds a number.
     pub(crate) fn measure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
         self.measures.push(Measure { name: name.into(), value, unit });
+    }
+
+    /// Notes that something couldn't be measured. The rest goes on: an hour's figures aren't lost to one of them.
+    pub(crate) fn fail(&mut self, what: &dyn fmt::Display, error: &anyhow::Error) {
+        let failure = format!("{what}: {error:#}");
+        eprintln!("FAILED: {failure}");
+        self.failures.push(failure);
     }
 
     /// Something of a slice's samples, by round; nothing where it wasn't measured.

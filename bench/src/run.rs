@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -13,7 +13,7 @@ use crate::Cli;
 use crate::effort::Effort;
 use crate::machine::Machine;
 use crate::report::Report;
-use crate::results::Results;
+use crate::results::{Results, Slice};
 use crate::scenarios::{self, Scenario};
 use crate::site::{Plan, Site};
 use crate::subjects;
@@ -37,11 +37,13 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         }
     });
     runtime.shutdown_background();
+    let report = report?;
     if cli.json {
-        println!("{}", serde_json::to_string_pretty(&report?.to_json())?);
+        println!("{}", serde_json::to_string_pretty(&report.to_json())?);
     } else {
-        print!("{}", report?);
+        print!("{report}");
     }
+    ensure!(report.results.failures.is_empty(), "not everything could be measured");
     Ok(())
 }
 
@@ -68,9 +70,9 @@ async fn bench(cli: &Cli, folder: &TempDir) -> Result<Report> {
     let mut results = Results::default();
     measure_rounds(&site, &scenarios, effort, seed, &mut results).await?;
     for scenario in &scenarios {
-        scenarios::measure(*scenario, &site, folder.path(), effort, &mut results)
-            .await
-            .with_context(|| format!("while measuring {scenario}"))?;
+        if let Err(error) = scenarios::measure(*scenario, &site, folder.path(), effort, &mut results).await {
+            results.fail(scenario, &error);
+        }
     }
     site.close().await?;
     Ok(Report { effort, seed, machine, results })
@@ -86,27 +88,21 @@ async fn measure_rounds(
 ) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut slices: Vec<_> = scenarios.iter().flat_map(|scenario| scenario.slices(effort)).collect();
-    for round in 0..if slices.is_empty() { 0 } else { effort.rounds() } {
+    let rounds = effort.rounds();
+    for round in 0..rounds {
         slices.shuffle(&mut random);
         site.postgres.checkpoint().await?;
         for (nth, slice) in slices.iter().enumerate() {
-            let sample = slice
-                .subject
-                .run(site, slice.work, slice.in_flight, effort.timing())
-                .await
-                .with_context(|| format!("{}: {}, {} in flight", slice.subject, slice.work, slice.in_flight))?;
-            eprintln!(
-                "round {} of {}, {:2}/{}: {}, {}, {} in flight: {:.0}/s",
-                round + 1,
-                effort.rounds(),
-                nth + 1,
-                slices.len(),
-                slice.work,
-                slice.subject,
-                slice.in_flight,
-                sample.rate(),
-            );
-            results.add(*slice, round, sample);
+            let Slice { work, subject, in_flight } = *slice;
+            let what = format!("{work}, {subject}, {in_flight} in flight");
+            match subject.run(site, work, in_flight, effort.timing()).await {
+                Ok(sample) => {
+                    let (of, rate) = (slices.len(), sample.rate());
+                    eprintln!("round {}/{rounds}, {}/{of}: {what}: {rate:.0}/s", round + 1, nth + 1);
+                    results.add(*slice, round, sample);
+                }
+                Err(error) => results.fail(&what, &error),
+            }
         }
     }
     Ok(())

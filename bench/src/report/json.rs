@@ -27,6 +27,7 @@ impl Report {
             "rates": self.results.samples.keys().map(|slice| self.rate_json(*slice)).collect::<Vec<_>>(),
             "growth": growth.collect::<Vec<_>>(),
             "measures": measures.collect::<Vec<_>>(),
+            "failures": self.results.failures,
         })
     }
 

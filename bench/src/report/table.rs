@@ -32,7 +32,8 @@ impl fmt::Display for Report {
         self.rates(out)?;
         self.growth(out)?;
         self.measures(out)?;
-        self.ratios(out)
+        self.ratios(out)?;
+        self.results.failures.iter().try_for_each(|failure| writeln!(out, "\nFAILED: {failure}"))
     }
 }
 

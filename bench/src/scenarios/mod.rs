@@ -128,7 +128,7 @@ pub(crate) async fn measure(
     match scenario {
         Scenario::Commands | Scenario::Keys | Scenario::Rejections | Scenario::Reads | Scenario::Hot => Ok(()),
         Scenario::Guest => guest::measure(site, results),
-        Scenario::Modules => modules::measure(site, folder, effort, results).await,
+        Scenario::Modules => modules::measure(site, folder, results).await,
         Scenario::Cold => cold::measure(site, folder, effort, results).await,
         Scenario::Log => log::measure(site, folder, effort, results).await,
         Scenario::Memory => memory::measure(site, folder, effort, results).await,

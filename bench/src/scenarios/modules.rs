@@ -7,7 +7,6 @@ use anyhow::{Result, ensure};
 use everfold::model::{AggregateType, Tenant};
 use everfold::runtime::{Engine, EngineOptions, Instances, Placement};
 
-use crate::effort::Effort;
 use crate::load::Timing;
 use crate::results::Results;
 use crate::sample::Sample;
@@ -31,15 +30,18 @@ const SWAPS: usize = 4;
 /// Clients at work while a module is swapped.
 const IN_FLIGHT: usize = 64;
 
+/// The load around a swap: long enough that everything that the swap delays is answered within it.
+const TIMING: Timing = Timing { warm_up: Duration::from_millis(500), measure: Duration::from_secs(6) };
+
 /// How long the host may take to notice a file and to be done with it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is asked whether the new module serves.
 const ASK_EVERY: Duration = Duration::from_millis(1);
 
-pub(super) async fn measure(site: &Site, folder: &Path, effort: Effort, results: &mut Results) -> Result<()> {
+pub(super) async fn measure(site: &Site, folder: &Path, results: &mut Results) -> Result<()> {
     loads(site, folder, results)?;
-    swaps(site, folder, effort, results).await
+    swaps(site, folder, results).await
 }
 
 fn loads(site: &Site, folder: &Path, results: &mut Results) -> Result<()> {
@@ -72,18 +74,18 @@ fn loads(site: &Site, folder: &Path, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-async fn swaps(site: &Site, folder: &Path, effort: Effort, results: &mut Results) -> Result<()> {
+async fn swaps(site: &Site, folder: &Path, results: &mut Results) -> Result<()> {
     let host = site.another_host(folder, DATABASE).await?;
     let modules = [site.plan.module("bank-account-v1.1")?, site.plan.module("bank-account")?];
-    let undisturbed = load(site, &host, effort.timing()).await?;
+    let undisturbed = load(site, &host).await?;
     let (mut took, mut longest, mut refused) = (Vec::new(), Vec::new(), 0);
     for nth in 0..SWAPS {
         let is_newer = nth % 2 == 0;
         let swap = async {
-            tokio::time::sleep(effort.timing().warm_up * 2).await;
+            tokio::time::sleep(TIMING.warm_up * 2).await;
             swap(&host, &modules[nth % 2], is_newer).await
         };
-        let (sample, swapped) = tokio::join!(load(site, &host, effort.timing()), swap);
+        let (sample, swapped) = tokio::join!(load(site, &host), swap);
         let sample = sample?;
         took.push(swapped?);
         longest.push(sample.most_ms);
@@ -96,8 +98,8 @@ async fn swaps(site: &Site, folder: &Path, effort: Effort, results: &mut Results
     host.stop().await
 }
 
-async fn load(site: &Site, host: &Host, timing: Timing) -> Result<Sample> {
-    run_http(host.address, &site.meter_of(host), Work::Accounts, IN_FLIGHT, timing).await
+async fn load(site: &Site, host: &Host) -> Result<Sample> {
+    run_http(host.address, &site.meter_of(host), Work::Accounts, IN_FLIGHT, TIMING).await
 }
 
 /// Drops the file, and asks for the command that only the newer module has until the answer is the other one.
