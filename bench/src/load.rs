@@ -173,9 +173,10 @@ mod tests {
     async fn only_the_window_counts_and_only_what_was_due() {
         let clients = vec![Slow { sent: 0 }, Slow { sent: 0 }];
         let sample = drive(clients, Work::Accounts, TIMING, &Meter::nobody()).await.unwrap();
-        // Two clients, 120 steps each in 1.2 s, give or take those at its edges; two of three are done.
-        assert!((158..=162).contains(&sample.done), "{sample:?}");
-        assert!((78..=82).contains(&sample.refused), "{sample:?}");
+        // Two clients, 120 steps each in 1.2 s at the most, for timers round up; two of three are done.
+        let steps = sample.done + sample.refused;
+        assert!((200..=240).contains(&steps), "{sample:?}");
+        assert!((steps * 2 / 3).abs_diff(sample.done) <= 2, "{sample:?}");
         assert!(sample.why.unwrap().contains("busy"));
         assert!((9.9..12.0).contains(&sample.p50_ms), "{}", sample.p50_ms);
     }

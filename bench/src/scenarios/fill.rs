@@ -33,7 +33,7 @@ pub(super) async fn log(postgres: &Postgres, database: &str, streams: Streams<'_
                  tenant_id, aggregate_type, stream_id, event_type, payload, metadata)
              SELECT head + (stream - 1) * {length} + version + 1, version, now(), now(), gen_random_uuid(), 1,
                  'default', 'account', '{prefix}' || stream, CASE version WHEN 0 THEN 'Opened' ELSE 'Deposited' END,
-                 CASE version WHEN 0 THEN '{{\"owner\":\"Ann\"}}'::json ELSE '{{\"amount\":1}}'::json END, '{METADATA}'
+                 CASE version WHEN 0 THEN '{{\"owner\":\"Ann\"}}'::json ELSE '{{\"amount\":1}}'::json END, '{METADATA}'::json
              FROM (SELECT coalesce(max(position), 0) AS head FROM everfold.event_store) AS log,
                  generate_series(1, {count}::bigint) AS stream, generate_series(0, {length}::bigint - 1) AS version;
          COMMIT"
@@ -52,7 +52,7 @@ pub(super) async fn peer(postgres: &Postgres, streams: Streams<'_>) -> Result<()
         "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
          SELECT 'account', '{prefix}' || stream, version + 1, CASE version WHEN 0 THEN 'Opened' ELSE 'Deposited' END, '1',
              CASE version WHEN 0 THEN '{{\"Opened\":{{\"owner\":\"Ann\"}}}}'::json
-                 ELSE '{{\"Deposited\":{{\"amount\":1}}}}'::json END, '{{}}'
+                 ELSE '{{\"Deposited\":{{\"amount\":1}}}}'::json END, '{{}}'::json
          FROM generate_series(1, {count}::bigint) AS stream, generate_series(0, {length}::bigint - 1) AS version"
     );
     owner.batch_execute(&fill).await?;

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use crate::effort::Effort;
 use crate::results::{Results, Slice};
@@ -54,7 +55,7 @@ pub(crate) enum Scenario {
 impl fmt::Display for Scenario {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.to_possible_value();
-        out.write_str(value.as_ref().map_or("", |value| value.get_name()))
+        out.write_str(value.as_ref().map_or("", PossibleValue::get_name))
     }
 }
 

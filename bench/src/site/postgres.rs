@@ -30,9 +30,6 @@ pub(crate) const ADMIN: &str = "postgres";
 /// The settings without which a commit isn't one.
 const DURABLE: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
 
-/// The number by which `statfs` names a file system that lives in memory.
-const TMPFS: i64 = 0x0102_1994;
-
 /// Whom PostgreSQL runs as where the bench is root, which it refuses to run as.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct User {
@@ -61,8 +58,9 @@ impl Postgres {
         fs::create_dir(folder)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
         let disk = rustix::fs::statfs(folder)?;
+        // The number by which the kernel names tmpfs.
         ensure!(
-            i64::from(disk.f_type) != TMPFS,
+            disk.f_type != 0x0102_1994,
             "{} is in memory, where nothing is durable: name another folder by --folder",
             folder.display(),
         );
