@@ -46,7 +46,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
         match build(workspace, &wasm_std, &build_folder, guest) {
             Ok(size) => {
                 let took = started.elapsed().as_secs_f32();
-                println!("  {}.wasm: {} KB, {took:.1} s", guest.name, size / 1024);
+                eprintln!("  {}.wasm: {} KB, {took:.1} s", guest.name, size / 1024);
             }
             Err(error) => {
                 // One that can't be built fails its own tests, not the build of the others.
@@ -59,7 +59,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     if !failed.is_empty() {
         bail!("can't build {}", failed.join(", "));
     }
-    println!("{} modules in {}", guests.len(), folder.display());
+    eprintln!("{} modules in {}", guests.len(), folder.display());
     Ok(())
 }
 

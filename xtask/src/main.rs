@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
 
 mod api;
+mod bench;
 mod cache;
 mod cluster;
 mod debian;
@@ -50,6 +51,8 @@ enum Command {
     },
     /// Drives hosts through faults and checks everything that was answered
     Torture(torture::Options),
+    /// Measures Everfold beside its peers, in one run on one PostgreSQL, and prints medians and ratios
+    Bench(bench::Options),
     /// Checks the HTTP API on a running host: its description, a generated client's calls, schemathesis
     Api,
     /// Builds the example and test modules into target/guests/NAME.wasm
@@ -92,6 +95,7 @@ fn run(command: Command) -> Result<()> {
         Command::Demo { once } => demo::run(&workspace, once),
         Command::Test { filter } => suite::run(&workspace, filter.as_deref()),
         Command::Torture(options) => torture::run(&workspace, &options),
+        Command::Bench(options) => bench::run(&workspace, &options),
         Command::Api => suite::run_api(&workspace),
         Command::Guests { names } => guests::run(&workspace, &names),
         Command::Postgres { fetch, newest } => postgres::run_postgres(&workspace, fetch, newest),

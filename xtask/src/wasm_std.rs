@@ -47,13 +47,13 @@ impl WasmStd {
         if let Some(folder) = cache.get(DEBIAN_ENTRY) {
             return from_source(workspace, &folder);
         }
-        println!("The standard library for {TARGET} is missing.");
+        eprintln!("The standard library for {TARGET} is missing.");
         let by_rustup = add_by_rustup(workspace);
         if by_rustup.is_ok() && is_in_toolchain(workspace)? {
             return Ok(WasmStd::Toolchain);
         }
         if Packages::are_available() {
-            println!("  rustup can't add it; taking Debian's second compiler with its sources (about 150 MB)");
+            eprintln!("  rustup can't add it; taking Debian's second compiler with its sources (about 150 MB)");
             let folder = cache.get_or_fill(DEBIAN_ENTRY, fetch_from_debian).with_context(ways_out)?;
             return from_source(workspace, &folder);
         }
@@ -98,7 +98,7 @@ fn add_by_rustup(workspace: &Workspace) -> Result<()> {
     if on_path("rustup").is_none() {
         bail!("there is no rustup on the PATH");
     }
-    println!("  rustup target add {TARGET}");
+    eprintln!("  rustup target add {TARGET}");
     run(Command::new("rustup").args(["target", "add", TARGET]).current_dir(&workspace.root))
 }
 
@@ -134,7 +134,7 @@ fn fetch_from_debian(prefix: &Path) -> Result<()> {
     fs::write(&script, debian::wrapper(prefix, 0, program)?)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
     let version = output(Command::new(&script).arg("--version"))?;
-    println!("  {} is ready", version.trim());
+    eprintln!("  {} is ready", version.trim());
     Ok(())
 }
 
