@@ -203,6 +203,32 @@ async fn another_hosts_append_in_front_of_a_chain_has_it_decided_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_has_committed_events_alone() {
+    let database = TestDatabase::new().await;
+    let (a, b) = (Running::start(&database, &["counter"]).await, Running::start(&database, &["counter"]).await);
+    a.process.command("counter/c", "Many", &n(7), &[]).await.ok();
+    let mut held = Held::new(Gate::new(&database, APPENDS).await, a, "counter/c", "Add", n(1)).await;
+    let process = b.process.clone();
+    let event = r#"{"events":[{"event_type":"Added","payload":{"n":-9}}]}"#;
+    let between = tokio::spawn(async move { process.append("counter/c", event, &[]).await });
+    held.gate.until_queued(1).await;
+    // The tenth event, with which a snapshot is due: on what host B leaves it is refused.
+    let waiting = [held.add(-1).await, held.add(-1).await];
+    let (mut gate, a) = held.let_go().await;
+    let is_between = between.await.unwrap().ok()["version"] == 9;
+    for answer in join_all(waiting).await {
+        let answer = answer.unwrap();
+        assert!(!is_between || answer.status == 422, "{}", answer.text);
+    }
+    // Snapshots are written in the order in which they were taken.
+    a.process.command("counter/later", "Many", &n(10), &[]).await.ok();
+    gate.until("the later snapshot", "SELECT count(*) > 0 FROM everfold.snapshots WHERE stream_id = 'later'").await;
+    let known = "SELECT string_agg(stream_id || version, ' ' ORDER BY stream_id) FROM everfold.snapshots";
+    let known: String = gate.owner.fetch_one(known).await.unwrap().get(0);
+    assert_eq!(known, if is_between { "later9" } else { "c9 later9" });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_demand_in_the_middle_of_a_chain_is_held_to_what_is_committed() {
     let (gate, host) = one_host().await;
     let held = Held::new(gate, host, "counter/c", "Add", n(1)).await;
