@@ -20,12 +20,17 @@ mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::effort::Effort;
+use self::load::Timing;
+use self::results::Slice;
 use self::scenarios::Scenario;
 use self::site::User;
+use self::subjects::Subject;
 
 /// Measures Everfold beside its peers.
 #[derive(Debug, Parser)]
@@ -61,9 +66,49 @@ struct Cli {
     /// Only these, separated by commas
     #[arg(long, value_delimiter = ',')]
     only: Vec<Scenario>,
+    /// Rates under load at these numbers in flight alone
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    in_flight: Vec<usize>,
+    /// Rates under load of these alone
+    #[arg(long, value_delimiter = ',', value_name = "WHO")]
+    of: Vec<Subject>,
+    /// Seconds that each rate under load is measured in a round
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Rounds of rates under load
+    #[arg(long)]
+    rounds: Option<usize>,
     /// What the order of each round follows from
     #[arg(long)]
     seed: Option<u64>,
+}
+
+impl Cli {
+    /// Whether a rate is wanted.
+    fn wants(&self, slice: &Slice) -> bool {
+        (self.in_flight.is_empty() || self.in_flight.contains(&slice.in_flight))
+            && (self.of.is_empty() || self.of.contains(&slice.subject))
+    }
+
+    /// How much is measured.
+    fn effort(&self) -> Effort {
+        match (self.quick, self.large) {
+            (true, _) => Effort::Quick,
+            (_, true) => Effort::Large,
+            _ => Effort::Full,
+        }
+    }
+
+    /// How often the rates under load are measured.
+    fn rounds(&self) -> usize {
+        self.rounds.unwrap_or_else(|| self.effort().rounds())
+    }
+
+    /// How long a rate under load is measured.
+    fn timing(&self) -> Timing {
+        let timing = self.effort().timing();
+        Timing { measure: self.seconds.map_or(timing.measure, Duration::from_secs), ..timing }
+    }
 }
 
 fn main() -> ExitCode {

@@ -10,7 +10,6 @@ use rand::seq::SliceRandom as _;
 use tempfile::TempDir;
 
 use crate::Cli;
-use crate::effort::Effort;
 use crate::machine::Machine;
 use crate::report::Report;
 use crate::results::{Results, Slice};
@@ -48,11 +47,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
 }
 
 async fn bench(cli: &Cli, folder: &TempDir) -> Result<Report> {
-    let effort = match (cli.quick, cli.large) {
-        (true, _) => Effort::Quick,
-        (_, true) => Effort::Large,
-        _ => Effort::Full,
-    };
+    let effort = cli.effort();
     let seed = cli.seed.unwrap_or_else(rand::random);
     let plan = Plan {
         host: cli.host.canonicalize().context("there is no host program")?,
@@ -68,34 +63,35 @@ async fn bench(cli: &Cli, folder: &TempDir) -> Result<Report> {
     let wanted = |scenario: &Scenario| cli.only.is_empty() || cli.only.contains(scenario);
     let scenarios: Vec<Scenario> = Scenario::all().filter(wanted).collect();
     let mut results = Results::default();
-    measure_rounds(&site, &scenarios, effort, seed, &mut results).await?;
+    measure_rounds(cli, &site, &scenarios, seed, &mut results).await?;
     for scenario in &scenarios {
         if let Err(error) = scenarios::measure(*scenario, &site, folder.path(), effort, &mut results).await {
             results.fail(scenario, &error);
         }
     }
     site.close().await?;
-    Ok(Report { effort, seed, machine, results })
+    Ok(Report { effort, rounds: cli.rounds(), seed, machine, results })
 }
 
 /// All rates under load. Whatever happens to the machine meanwhile happens to all of a round.
 async fn measure_rounds(
+    cli: &Cli,
     site: &Site,
     scenarios: &[Scenario],
-    effort: Effort,
     seed: u64,
     results: &mut Results,
 ) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut slices: Vec<_> = scenarios.iter().flat_map(|scenario| scenario.slices(effort)).collect();
-    let rounds = effort.rounds();
+    let slices = scenarios.iter().flat_map(|scenario| scenario.slices(cli.effort()));
+    let mut slices: Vec<_> = slices.filter(|slice| cli.wants(slice)).collect();
+    let rounds = cli.rounds();
     for round in 0..rounds {
         slices.shuffle(&mut random);
         site.postgres.checkpoint().await?;
         for (nth, slice) in slices.iter().enumerate() {
             let Slice { work, subject, in_flight } = *slice;
             let what = format!("{work}, {subject}, {in_flight} in flight");
-            match subject.run(site, work, in_flight, effort.timing()).await {
+            match subject.run(site, work, in_flight, cli.timing()).await {
                 Ok(sample) => {
                     let (of, rate) = (slices.len(), sample.rate());
                     eprintln!("round {}/{rounds}, {}/{of}: {what}: {rate:.0}/s", round + 1, nth + 1);

@@ -21,7 +21,7 @@ impl Report {
             .iter()
             .map(|measure| json!({ "name": measure.name, "value": measure.value, "unit": measure.unit }));
         json!({
-            "run": { "effort": self.effort.name(), "rounds": self.effort.rounds(), "seed": self.seed },
+            "run": { "effort": self.effort.name(), "rounds": self.rounds, "seed": self.seed },
             "machine": self.machine,
             "ratios": Ratios::of(&self.results),
             "rates": self.results.samples.keys().map(|slice| self.rate_json(*slice)).collect::<Vec<_>>(),
@@ -82,7 +82,7 @@ mod tests {
 
     fn report(results: Results) -> Value {
         let machine = Machine::look("15.0".to_owned(), "test");
-        Report { effort: Effort::Quick, seed: 7, machine, results }.to_json()
+        Report { effort: Effort::Quick, rounds: 3, seed: 7, machine, results }.to_json()
     }
 
     #[test]

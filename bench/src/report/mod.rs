@@ -11,6 +11,8 @@ use crate::results::Results;
 pub(crate) struct Report {
     /// How much was measured.
     pub(crate) effort: Effort,
+    /// How often the rates under load were measured.
+    pub(crate) rounds: usize,
     /// What the order followed from.
     pub(crate) seed: u64,
     /// Where.

@@ -17,7 +17,7 @@ impl fmt::Display for Report {
             "{} run, {} rounds, seed {}. {} × {}, {} MiB, Linux {}, load {:.2} before. PostgreSQL {}, everfold {}, \
              postgres-es {}; profile {}.\n",
             self.effort.name(),
-            self.effort.rounds(),
+            self.rounds,
             self.seed,
             machine.processors,
             machine.processor,

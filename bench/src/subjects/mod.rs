@@ -9,6 +9,7 @@ mod postgres_es;
 use std::fmt;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 
 pub(crate) use self::http::run as run_http;
 pub(crate) use self::postgres_es::Loader;
@@ -21,7 +22,7 @@ use crate::work::Work;
 const MOST_CONNECTIONS: usize = 64;
 
 /// Who does the work. The names are those of the printed table and of the JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Subject {
     /// Everfold over HTTP, a request for each command, a connection for each client.
     Http,
