@@ -69,11 +69,11 @@ impl Shard {
         receipt: Option<&ReceiptRequest>,
         ticket: &Arc<Ticket>,
     ) -> Result<Executed, RequestError> {
-        for _ in 0..CONFLICTS {
+        for attempt in 0..CONFLICTS {
             let module = self.module_of(&command.stream.aggregate_type)?;
             check(&module, command)?;
             let pass = self.quarantine.admit(&command.stream, &module)?;
-            let decided = self.decide(command, &module, ticket).await;
+            let decided = self.decide(command, &module, attempt == 0, ticket).await;
             pass.settle(&verdict(&decided));
             let (kept, decided) = decided?;
             if let Some(executed) = self.append(command, receipt, kept, decided, ticket).await? {
@@ -94,28 +94,24 @@ impl Shard {
         &self,
         command: &Command,
         module: &Arc<Module>,
+        may_guess: bool,
         ticket: &Ticket,
     ) -> Result<(Kept, Applied), RequestError> {
         let mut placement = Placement::Shared;
-        for _ in 0..SPOILT {
-            let kept = match self.take(&command.stream) {
-                Some(kept) if placement == Placement::Shared && kept.module.digest() == module.digest() => kept,
-                other => {
-                    if let Some(unfit) = other {
-                        self.release(unfit);
-                    }
-                    let begun = Instant::now();
-                    let fold = self.fold(&command.stream, module, placement, None, ticket);
-                    let folded = fold.instrument(trace_span!(target: TRACE, "fold")).await;
-                    STAGES.fold.record(begun.elapsed());
-                    folded?
-                }
-            };
+        for attempt in 0..SPOILT {
+            let kept = self.aggregate_for(command, module, placement, may_guess && attempt == 0, ticket).await?;
             let begun = Instant::now();
             let decided = trace_span!(target: TRACE, "decide").in_scope(|| self.decide_on(command, &kept));
             STAGES.decide.record(begun.elapsed());
             match decided {
                 Ok(decided) => return Ok((kept, decided)),
+                // Only a decision is checked by its append: whatever else the guest says may be due to the guess.
+                Err(undecided) if kept.is_guessed => {
+                    let at = self.release(kept);
+                    if let Undecided::By(fault) = undecided {
+                        placement = again(fault, at).unwrap_or(placement);
+                    }
+                }
                 Err(Undecided::Refused(error)) => {
                     self.keep(&command.stream, kept);
                     return Err(error);
@@ -130,6 +126,36 @@ impl Shard {
             }
         }
         Err(RequestError::Overloaded)
+    }
+
+    /// The stream's aggregate: from memory, or one that the stream would have if it were new, where that may be guessed;
+    /// else folded.
+    async fn aggregate_for(
+        &self,
+        command: &Command,
+        module: &Arc<Module>,
+        placement: Placement,
+        may_guess: bool,
+        ticket: &Ticket,
+    ) -> Result<Kept, RequestError> {
+        let stream = &command.stream;
+        match self.take(stream) {
+            Some(kept) if placement == Placement::Shared && kept.module.digest() == module.digest() => return Ok(kept),
+            Some(unfit) => drop(self.release(unfit)),
+            None if may_guess => {
+                if let Some(guessed) = self.guess_new(stream, command.expected, module) {
+                    return Ok(guessed);
+                }
+            }
+            None => {}
+        }
+        let begun = Instant::now();
+        let fold = self.fold(stream, module, placement, None, ticket);
+        let folded = fold.instrument(trace_span!(target: TRACE, "fold")).await;
+        STAGES.fold.record(begun.elapsed());
+        let kept = folded?;
+        self.newcomers.note(&stream.aggregate_type, kept.head.is_none());
+        Ok(kept)
     }
 
     /// Decides and applies, without a wait in between.
@@ -226,6 +252,9 @@ impl Shard {
         let outcome = self.submit(append, ticket).await;
         STAGES.append.record(begun.elapsed());
         if !matches!(outcome, Ok(AppendOutcome::Appended { .. } | AppendOutcome::Confirmed { .. })) {
+            if kept.is_guessed && matches!(outcome, Ok(AppendOutcome::Stale { .. })) {
+                self.newcomers.note(&command.stream.aggregate_type, false);
+            }
             // Events that were applied are not in the log, or the log isn't where the aggregate is.
             self.release(kept);
             return match outcome? {
@@ -245,6 +274,9 @@ impl Shard {
 
     /// What was decided is committed: the aggregate is the stream's state now.
     fn advance(&self, command: &Command, mut kept: Kept, snapshot: Option<Snapshot>, outcome: &Outcome) {
+        if std::mem::take(&mut kept.is_guessed) {
+            self.newcomers.note(&command.stream.aggregate_type, true);
+        }
         if let Outcome::Appended(events) = outcome
             && let Some(last) = events.last()
         {

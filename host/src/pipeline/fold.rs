@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::metrics::{self, SNAPSHOT};
 use super::shard::Shard;
 use super::{ModuleFault, RequestError};
-use crate::model::{AggregateType, Head, NO_STREAM, StreamKey};
+use crate::model::{AggregateType, ExpectedVersion, Head, NO_STREAM, StreamKey};
 use crate::runtime::{
     ApplyError, FoldEvent, FoldMode, GuestFault, Module, Placement, RefusedEvent, Resident, RestoreError,
 };
@@ -31,6 +31,8 @@ pub(super) struct Kept {
     pub(super) head: Option<Head>,
     /// Version of the newest snapshot that this host knows of.
     pub(super) snapshot: Option<i64>,
+    /// Taken for new without a look at the log: the first append tells.
+    pub(super) is_guessed: bool,
 }
 
 impl Kept {
@@ -136,15 +138,13 @@ impl Shard {
         placement: Placement,
         page: &LoadedStream,
     ) -> Result<Option<Kept>, Spoilt> {
-        let (tenant, aggregate_type) = (&stream.tenant, &stream.aggregate_type);
         let Some(snapshot) = &page.snapshot else {
-            let resident = self.instances().create(module, tenant, aggregate_type, placement)?;
-            return Ok(Some(Kept { resident, placement, module: module.clone(), head: None, snapshot: None }));
+            return Ok(Some(self.unfolded(stream, module, placement)?));
         };
         let restored = self.instances().restore(
             module,
-            tenant,
-            aggregate_type,
+            &stream.tenant,
+            &stream.aggregate_type,
             placement,
             snapshot.state_version,
             &snapshot.state,
@@ -153,7 +153,8 @@ impl Shard {
             Ok(resident) => {
                 SNAPSHOT.restored.increment(1);
                 let head = Some(Head { version: snapshot.version, event_id: snapshot.event_id });
-                Ok(Some(Kept { resident, placement, module: module.clone(), head, snapshot: Some(snapshot.version) }))
+                let (module, snapshot) = (module.clone(), Some(snapshot.version));
+                Ok(Some(Kept { resident, placement, module, head, snapshot, is_guessed: false }))
             }
             // Alone it wasn't another stream's fault: the snapshot is what the module fails on.
             Err(RestoreError::Fault(fault)) if placement == Placement::Shared || is_of_host(&fault) => {
@@ -165,6 +166,27 @@ impl Shard {
                 Ok(None)
             }
         }
+    }
+
+    /// An aggregate before its first event.
+    fn unfolded(&self, stream: &StreamKey, module: &Arc<Module>, placement: Placement) -> Result<Kept, GuestFault> {
+        let resident = self.instances().create(module, &stream.tenant, &stream.aggregate_type, placement)?;
+        Ok(Kept { resident, placement, module: module.clone(), head: None, snapshot: None, is_guessed: false })
+    }
+
+    /// The aggregate of a stream that isn't in memory and may well be new, where it is worth a guess. A guest that fails
+    /// here will fail again where it counts.
+    pub(super) fn guess_new(
+        &self,
+        stream: &StreamKey,
+        expected: ExpectedVersion,
+        module: &Arc<Module>,
+    ) -> Option<Kept> {
+        if !self.newcomers.expects(&stream.aggregate_type, expected) {
+            return None;
+        }
+        metrics::GUESSES.increment(1);
+        Some(Kept { is_guessed: true, ..self.unfolded(stream, module, Placement::Shared).ok()? })
     }
 
     fn apply_page(&self, kept: &mut Kept, events: &[TailEvent]) -> Result<(), Spoilt> {

@@ -32,6 +32,9 @@ metric_table! {
     counter EVICTIONS = "everfold_resident_evictions_total";
     /// Streams that were folded from the log.
     counter FOLDS = "everfold_folds_total";
+    /// Streams that weren't in memory and were taken for new without a look at the log: where that is wrong, the append
+    /// says so, which counts as a conflict, and the stream is folded.
+    counter GUESSES = "everfold_guesses_total";
     /// Events that were folded from the log.
     counter FOLDED_EVENTS = "everfold_folded_events_total";
     /// Decisions that another host's append overtook, and that were made again.

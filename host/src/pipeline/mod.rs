@@ -9,6 +9,7 @@ mod fingerprint;
 mod fold;
 mod import;
 mod metrics;
+mod newcomers;
 mod pipelining;
 mod quarantine;
 mod raw;

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
 use super::metrics::{self, STAGES};
+use super::newcomers::Newcomers;
 use super::pipelining::Pace;
 use super::quarantine::Quarantine;
 use super::request::Work;
@@ -51,6 +52,7 @@ pub(super) struct Shard {
     pub(super) snapshots: SnapshotKeeper,
     pub(super) strategy: Arc<dyn SnapshotStrategy>,
     pub(super) quarantine: Quarantine,
+    pub(super) newcomers: Newcomers,
     modules: ActiveModules,
     reads: Handle,
     instances: RefCell<Instances>,
@@ -76,6 +78,7 @@ impl Shard {
             snapshots: snapshots.clone(),
             strategy: options.snapshots.clone(),
             quarantine: quarantine.clone(),
+            newcomers: Newcomers::default(),
             modules: modules.clone(),
             reads: Handle::current(),
             instances: RefCell::new(Instances::new(engine.clone())),

@@ -3,6 +3,7 @@
 mod bad_guests;
 mod bad_modules;
 mod concurrency;
+mod guesses;
 mod history;
 mod idempotency;
 mod outages;
