@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::sync::watch;
 
 use super::StoreError;
+use super::known_kinds::KnownKinds;
 use super::settle::SessionIdentity;
 use super::tenant::TenantPool;
 use crate::model::{Append, AppendOutcome, Digest};
@@ -124,7 +125,7 @@ impl Store {
                 .await?;
         self.move_head(known_head);
         let identity = SessionIdentity { process: identity.process, started_at: identity.started_at, known_head };
-        Ok(WriterSession { connection, identity })
+        Ok(WriterSession { connection, identity, kinds: KnownKinds::default() })
     }
 
     /// Tells readers of this host that the log has grown.
@@ -147,6 +148,7 @@ impl Store {
 pub(super) struct WriterSession {
     pub(super) connection: PgConnection,
     pub(super) identity: SessionIdentity,
+    pub(super) kinds: KnownKinds,
 }
 
 impl WriterSession {

@@ -4,12 +4,14 @@
 
 mod append;
 mod chain;
+mod columns;
 mod connect;
 mod doctor;
 mod error;
 mod events;
 mod import;
 mod kinds;
+mod known_kinds;
 mod load;
 mod log;
 mod metrics;

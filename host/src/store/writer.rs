@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::append::append_batch;
+use super::append::append;
 use super::chain::{AppendReply, Chain, Submission};
 use super::connect::WriterSession;
 use super::settle::settle;
@@ -204,7 +204,7 @@ impl WriterTask {
             let begun = Instant::now();
             let store = &self.store;
             let module = |append: &Append| append.module_digest.as_ref().and_then(|digest| store.module_id(digest));
-            let call = append_batch(&mut session.connection, &appends, module);
+            let call = append(&mut session, &appends, module);
             let answer = timeout(self.options.batch_timeout, watchdog::guard(store, call)).await;
             match answer {
                 Ok(Ok(outcomes)) => {

@@ -159,8 +159,11 @@ async fn what_guards_the_log_is_looked_at() {
     broken.expect("role", "broken", "INSERT on everfold.event_store, DELETE on everfold.event_store");
     broken.expect("role", "broken", "lacks SELECT on everfold.receipts");
     assert_eq!(broken.code, 2);
+    sql(&database, "REVOKE EXECUTE ON FUNCTION everfold.append_all_v1 FROM everfold_runtime_postgres").await;
+    look(&database).await.expect("role", "broken", "EXECUTE on everfold.append_all_v1");
     sql(&database, "REVOKE EXECUTE ON FUNCTION everfold.append_batch_v1 FROM everfold_runtime_postgres").await;
-    look(&database).await.expect("role", "broken", "EXECUTE on everfold.append_batch_v1");
+    let both = "EXECUTE on everfold.append_batch_v1, EXECUTE on everfold.append_all_v1";
+    look(&database).await.expect("role", "broken", both);
 }
 
 #[tokio::test(flavor = "multi_thread")]

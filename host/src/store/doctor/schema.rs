@@ -90,7 +90,7 @@ const NEEDED: [(&str, &str); 12] = [
     ("everfold.migrations", "SELECT"),
 ];
 
-/// The rights that only `append_batch_v1` may use, and its owner.
+/// The rights that only `append_batch_v1` and `append_all_v1` may use, and their owner.
 const FORBIDDEN: [(&str, &str); 14] = [
     ("everfold.event_store", "INSERT"),
     ("everfold.event_store", "UPDATE"),
@@ -144,8 +144,9 @@ pub(super) async fn examine(connection: &mut PgConnection) -> Result<Option<Sche
     let Some(owner) = owner(connection).await? else { return Ok(None) };
     let steps = Steps::of(connection).await?;
     let mut runtime = role(connection, "everfold_runtime_", &NEEDED, &FORBIDDEN).await?;
-    if runtime.exists && !may_append(connection, &runtime.name).await? {
-        runtime.lacks.push("EXECUTE on everfold.append_batch_v1".to_owned());
+    if runtime.exists {
+        let uncallable = uncallable(connection, &runtime.name).await?;
+        runtime.lacks.extend(uncallable.into_iter().map(|function| format!("EXECUTE on everfold.{function}")));
     }
     let reader = role(connection, "everfold_reader_", &READ, &UNREADABLE).await?;
     let unguarded = if reader.exists { unguarded(connection, &reader.name).await? } else { Vec::new() };
@@ -208,13 +209,15 @@ async fn role(
     Ok(role)
 }
 
-async fn may_append(connection: &mut PgConnection, role: &str) -> Result<bool, sqlx::Error> {
+/// The ways into the log that the role has no right to, or that aren't there.
+async fn uncallable(connection: &mut PgConnection, role: &str) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"SELECT coalesce(bool_and(has_function_privilege($1::text::name, oid, 'EXECUTE')), false) AS "may!"
-           FROM pg_proc WHERE proname = 'append_batch_v1' AND pronamespace = to_regnamespace('everfold')"#,
+        r#"SELECT f.name AS "name!" FROM unnest('{append_batch_v1, append_all_v1}'::text[]) f(name)
+           WHERE NOT coalesce((SELECT bool_and(has_function_privilege($1::text::name, p.oid, 'EXECUTE')) FROM pg_proc p
+                               WHERE p.proname = f.name AND p.pronamespace = to_regnamespace('everfold')), false)"#,
         role,
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await
 }
 

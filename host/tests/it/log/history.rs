@@ -16,6 +16,10 @@ async fn refusal(connection: &mut PgConnection, sql: &'static str) -> String {
 const EMPTY_BATCH: &str = "SELECT FROM everfold.append_batch_v1(
     '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')";
 
+/// The other way in takes a whole that nothing disputes.
+const EMPTY_WHOLE: &str = "SELECT FROM everfold.append_all_v1(
+    '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', false)";
+
 #[tokio::test]
 async fn the_owner_can_not_change_history() {
     let log = Log::new().await;
@@ -62,6 +66,7 @@ async fn the_owner_can_not_write_around_the_function() {
     // Nor with one of the settings that the function is known by, in a transaction that has appended before.
     owner.execute("SET search_path = everfold, pg_temp; BEGIN").await.unwrap();
     owner.execute(EMPTY_BATCH).await.unwrap();
+    owner.execute(EMPTY_WHOLE).await.unwrap();
     assert_eq!(refusal(&mut owner, around[0]).await, "55000");
     owner.execute("ROLLBACK").await.unwrap();
     assert_eq!(log.append(append(&stream("s"), 1)).await, appended(2, 3));
@@ -97,20 +102,23 @@ async fn the_runtime_role_writes_the_log_by_the_function_alone() {
         assert_eq!(refusal(&mut runtime, sql).await, "42501", "{sql}");
     }
     runtime.execute(EMPTY_BATCH).await.unwrap();
+    runtime.execute(EMPTY_WHOLE).await.unwrap();
     runtime.execute("CREATE TEMPORARY TABLE event_store (position bigint, created_at timestamptz)").await.unwrap();
     runtime.execute("CREATE TEMPORARY TABLE log_head (floor bigint)").await.unwrap();
-    runtime.execute(EMPTY_BATCH).await.expect("tables of the caller's aren't taken for the log's");
+    for way_in in [EMPTY_BATCH, EMPTY_WHOLE] {
+        runtime.execute(way_in).await.expect("tables of the caller's aren't taken for the log's");
+    }
 }
 
 #[tokio::test]
 async fn hosts_work_under_the_runtime_role() {
     let log = Log::new().await;
     let mut owner = log.owner().await;
-    owner.execute("REVOKE EXECUTE ON FUNCTION everfold.append_batch_v1 FROM everfold_runtime_postgres").await.unwrap();
+    owner.execute("REVOKE EXECUTE ON FUNCTION everfold.append_all_v1 FROM everfold_runtime_postgres").await.unwrap();
     let outcome = log.singles(vec![append(&stream("s"), 1)]).await.remove(0);
     let Err(AppendError::Unavailable(error)) = outcome else { panic!("the owner's right was used: {outcome:?}") };
     assert!(error.contains("permission denied"), "{error}");
-    owner.execute("GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO everfold_runtime_postgres").await.unwrap();
+    owner.execute("GRANT EXECUTE ON FUNCTION everfold.append_all_v1 TO everfold_runtime_postgres").await.unwrap();
     assert_eq!(log.append(append(&stream("s"), 1)).await, appended(0, 1));
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use everfold::model::Append;
 use everfold::store::{AppendError, MigrateError, Store, StoreError, StoreOptions, WriterOptions, migrate};
 use sqlx::migrate::Migrator;
 use sqlx::{ConnectOptions, Executor};
@@ -83,13 +84,19 @@ async fn migrate_to(database: &TestDatabase, last: i64) {
     migrator.run(&mut database.options().connect().await.unwrap()).await.unwrap();
 }
 
+/// An append that goes the way that older hosts know: with another of its stream.
+fn as_before(append: Append) -> Vec<Append> {
+    let check = super::append(&append.stream, 0);
+    vec![append, check]
+}
+
 #[tokio::test]
 async fn a_log_in_use_gets_its_guards_without_standing_still() {
     let database = TestDatabase::create("").await;
     migrate_to(&database, 5).await;
     let (store, writer) = host(&database.options(), WriterOptions::default());
-    let keyed = || everfold::model::Append { receipt: receipt("key", 1), ..append(&stream("s"), 1) };
-    assert_eq!(answer(submit(&writer, vec![keyed()])).await, [Ok(appended(0, 1))]);
+    let keyed = || Append { receipt: receipt("key", 1), ..append(&stream("s"), 1) };
+    assert_eq!(answer(submit(&writer, as_before(keyed()))).await[0], Ok(appended(0, 1)));
     assert_eq!(store.read_log(&all_of("default")).await.unwrap().events.len(), 1, "without the reader's role");
 
     // A backup reads for as long as it takes.
@@ -100,7 +107,7 @@ async fn a_log_in_use_gets_its_guards_without_standing_still() {
                  AND application_name = 'everfold-migrate' AND wait_event = 'relation'";
     let meanwhile = async {
         until(&mut owner, "a step that waits for its locks", waits).await;
-        assert_eq!(answer(submit(&writer, vec![append(&stream("s"), 1)])).await, [Ok(appended(1, 2))]);
+        assert_eq!(answer(submit(&writer, as_before(append(&stream("s"), 1)))).await[0], Ok(appended(1, 2)));
         assert_eq!(store.read_log(&all_of("default")).await.unwrap().events.len(), 2);
         assert_eq!(
             number(&mut owner, "SELECT max(version) FROM everfold.migrations").await,
@@ -114,8 +121,8 @@ async fn a_log_in_use_gets_its_guards_without_standing_still() {
     assert!(steps.unwrap() >= 2);
 
     // The sessions from before go on beside those that take the new role.
-    assert_eq!(answer(submit(&writer, vec![keyed()])).await.len(), 1);
-    assert_eq!(answer(submit(&writer, vec![append(&stream("s"), 1)])).await, [Ok(appended(2, 3))]);
+    assert_eq!(answer(submit(&writer, as_before(keyed()))).await.len(), 2);
+    assert_eq!(answer(submit(&writer, as_before(append(&stream("s"), 1)))).await[0], Ok(appended(2, 3)));
     let fresh = Store::new(&StoreOptions::new(database.options()));
     for store in [&store, &fresh] {
         assert_eq!(store.read_log(&all_of("default")).await.unwrap().events.len(), 3);
@@ -186,10 +193,10 @@ async fn a_login_that_may_make_roles_gives_its_hosts_the_runtime_role() {
     superuser.execute(own).await.unwrap();
     let options = database.options().username("maker");
     migrate(&options).await.unwrap();
-    superuser.execute("REVOKE EXECUTE ON FUNCTION everfold.append_batch_v1 FROM everfold_runtime_maker").await.unwrap();
+    superuser.execute("REVOKE EXECUTE ON FUNCTION everfold.append_all_v1 FROM everfold_runtime_maker").await.unwrap();
     let (_, writer) = host(&options, WriterOptions::default());
     let outcome = answer(submit(&writer, vec![append(&stream("s"), 1)])).await.remove(0);
     assert!(matches!(outcome, Err(AppendError::Unavailable(_))), "the owner's right was used: {outcome:?}");
-    superuser.execute("GRANT EXECUTE ON FUNCTION everfold.append_batch_v1 TO everfold_runtime_maker").await.unwrap();
+    superuser.execute("GRANT EXECUTE ON FUNCTION everfold.append_all_v1 TO everfold_runtime_maker").await.unwrap();
     assert_eq!(answer(submit(&writer, vec![append(&stream("s"), 1)])).await, [Ok(appended(0, 1))]);
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use everfold::model::{Append, AppendOutcome, StoredOutcome};
-use everfold::store::{AppendError, Submission, Writer, WriterOptions};
+use everfold::store::{AppendError, AppendReply, Submission, Writer, WriterOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ struct Remote {
 }
 
 impl Remote {
-    /// The writer has sent a first event, so that it has its connection.
+    /// The writer has sent a first event, so that it has its connection, and knows both ways into the log.
     async fn new() -> Self {
         let log = Log::new().await;
         let login = log.database.options();
@@ -34,6 +34,8 @@ impl Remote {
         let proxy = Proxy::start(login).await;
         let (_, writer) = host(&proxy.options(login), options());
         assert_eq!(answer(submit(&writer, vec![append(&stream("first"), 1)])).await, [Ok(appended(0, 1))]);
+        let checks = vec![append(&stream("first"), 0), append(&stream("first"), 0)];
+        answer(submit(&writer, checks)).await.into_iter().for_each(|checked| drop(checked.unwrap()));
         Self { log, proxy, writer }
     }
 
@@ -77,19 +79,8 @@ async fn find_a_lost_answer(remote: Remote) {
     let b = follow(&a, None, 1);
     let check = Append { receipt: receipt("check", 1), ..append(&stream("check"), 0) };
     let keyed = Append { receipt: receipt("key", 1), ..append(&stream("keyed"), 1) };
-    remote.proxy.set(Network::LosesAnswers);
-    let answers = [vec![a, b], vec![check], vec![keyed], vec![append(&stream("raw"), 1)]]
-        .map(|chain| submit(&remote.writer, chain));
-    let mut owner = remote.log.owner().await;
-    until(&mut owner, "the commit", "SELECT count(*) = 6 FROM everfold.event_store").await;
-    remote.proxy.silenced(1, SOON).await;
-    remote.proxy.set(Network::Up);
-    remote.proxy.cut();
-
-    let mut outcomes = Vec::new();
-    for reply in answers {
-        outcomes.extend(answer(reply).await);
-    }
+    let chains = vec![vec![a, b], vec![check], vec![keyed], vec![append(&stream("raw"), 1)]];
+    let outcomes = lose_answer(&remote, chains, "SELECT count(*) = 6 FROM everfold.event_store").await;
     let expected = [
         Ok(appended(0, 2)),
         Ok(appended(2, 4)),
@@ -98,6 +89,33 @@ async fn find_a_lost_answer(remote: Remote) {
         Ok(appended(0, 6)),
     ];
     assert_eq!(outcomes, expected);
+    remote.is_usable().await;
+    assert_eq!(ids(&remote.log).await.len(), 7);
+}
+
+/// Sends chains as one batch, cuts the connection once that is committed, and gives the answers back.
+async fn lose_answer(remote: &Remote, chains: Vec<Vec<Append>>, is_committed: &'static str) -> AppendReply {
+    remote.proxy.set(Network::LosesAnswers);
+    let answers: Vec<_> = chains.into_iter().map(|chain| submit(&remote.writer, chain)).collect();
+    let mut owner = remote.log.owner().await;
+    until(&mut owner, "the commit", is_committed).await;
+    remote.proxy.silenced(1, SOON).await;
+    remote.proxy.set(Network::Up);
+    remote.proxy.cut();
+    let mut outcomes = Vec::new();
+    for reply in answers {
+        outcomes.extend(answer(reply).await);
+    }
+    outcomes
+}
+
+#[tokio::test]
+async fn so_is_one_of_a_batch_that_was_written_as_a_whole() {
+    let remote = Remote::new().await;
+    let keyed = Append { receipt: receipt("key", 1), ..append(&stream("keyed"), 1) };
+    let chains = vec![vec![append(&stream("many"), 3)], vec![keyed], vec![append(&stream("raw"), 1)]];
+    let outcomes = lose_answer(&remote, chains, "SELECT count(*) = 6 FROM everfold.event_store").await;
+    assert_eq!(outcomes, [Ok(appended(0, 2)), Ok(appended(0, 5)), Ok(appended(0, 6))]);
     remote.is_usable().await;
     assert_eq!(ids(&remote.log).await.len(), 7);
 }
