@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{self, Cluster};
 use crate::config::{ModulesMode, Settings};
-use crate::http::{self, Api, HttpOptions};
+use crate::http::{self, HttpOptions, Rooms};
 use crate::model::EveryN;
 use crate::modules::{Modules, ModulesOptions, UpdateMode};
 use crate::pipeline::{Pipeline, PipelineOptions, QuarantineOptions};
@@ -72,7 +72,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let options = Arc::new(http_options(settings));
     tokio::spawn(store.clone().observe());
     let metrics = Arc::new(move || metrics.render());
-    let router = http::router(Api { pipeline, store: store.clone(), modules, metrics, options: options.clone() });
+    let rooms = Rooms { pipeline, store: store.clone(), modules, metrics, options: options.clone() };
+    let router = http::router(rooms.into());
     tracing::info!(%address, modules = %settings.modules_dir.display(), "ready: http://{address}");
     tokio::select! {
         () = http::serve(listener, router, &options, shutdown.clone()) => {}

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -32,7 +30,7 @@ impl Bodies {
     }
 
     /// The share of a body, held until its request is answered. Without an announced length it may become the largest.
-    fn share(&self, body: &Body) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(super) fn share(&self, body: &Body) -> Result<OwnedSemaphorePermit, Problem> {
         let announced = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
         let units = announced.map_or(self.largest, |bytes| bytes.min(self.largest)).div_ceil(UNIT);
         Arc::clone(&self.free).try_acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX)).map_err(|_| {
@@ -46,16 +44,8 @@ impl Bodies {
     }
 }
 
-/// Lets a request in that has its share.
-pub(super) async fn within(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
-    match bodies.share(request.body()) {
-        Ok(share) => held(next.run(request).await, share),
-        Err(problem) => problem.into_response(),
-    }
-}
-
 /// An answer that is a stream may still read the request: it has the share until it ends.
-fn held(response: Response, share: OwnedSemaphorePermit) -> Response {
+pub(super) fn held(response: Response, share: OwnedSemaphorePermit) -> Response {
     if share.num_permits() == 0 || response.body().size_hint().exact().is_some() {
         return response;
     }

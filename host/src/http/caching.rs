@@ -29,7 +29,7 @@ impl Validator {
 
 /// No answer is for everybody unless it says so: what depends on a tenant's header must not be served to another one by a
 /// cache in between, which may keep what says nothing.
-pub(super) async fn private(mut response: Response) -> Response {
+pub(super) fn private(mut response: Response) -> Response {
     if !response.headers().contains_key(header::CACHE_CONTROL) {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));

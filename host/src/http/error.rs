@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 
 use super::problem::{Code, Problem};
 use crate::model::{JsonError, NameError, Rejection};
@@ -157,12 +157,9 @@ impl From<QueryRejection> for Problem {
 }
 
 impl Problem {
-    /// A body that can't be read to its end.
-    pub(super) fn of_body(rejection: &BytesRejection, limit: usize) -> Self {
-        match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Self::too_large(limit),
-            _ => Self::invalid("the body ended early: send as many bytes as Content-Length says"),
-        }
+    /// A body that ended before its end.
+    pub(super) fn broken_off() -> Self {
+        Self::invalid("the body ended early: send as many bytes as Content-Length says")
     }
 
     /// A body that isn't JSON by its own word.

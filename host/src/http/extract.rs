@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -191,11 +192,7 @@ where
         if announced_length(&parts.headers).is_some_and(|length| length > limit) {
             return Err(Problem::too_large(limit));
         }
-        let read = Bytes::from_request(Request::from_parts(parts, body), state);
-        let bytes = tokio::time::timeout(timeout, read)
-            .await
-            .map_err(|_| Problem::deadline())?
-            .map_err(|rejection| Problem::of_body(&rejection, limit))?;
+        let bytes = tokio::time::timeout(timeout, whole(body, limit)).await.map_err(|_| Problem::deadline())??;
         match kind {
             // Clients that send nothing may still name a type for it.
             Err(kind) if !bytes.is_empty() => Err(Problem::unsupported(&kind)),
@@ -220,6 +217,24 @@ impl Payload {
         deserializer.end().map_err(|error| Problem::invalid(format!("the body: {error}")))?;
         Ok(value)
     }
+}
+
+/// All of a body that has at most `limit` bytes. What comes in one piece, as short bodies do, isn't copied.
+async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let (mut chunks, mut first, mut all) = (body.into_data_stream(), Bytes::new(), Vec::new());
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::broken_off())?;
+        if first.len() + all.len() + chunk.len() > limit {
+            return Err(Problem::too_large(limit));
+        }
+        if first.is_empty() && all.is_empty() {
+            first = chunk;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&chunk);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.into() })
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<usize> {
@@ -250,7 +265,6 @@ pub(super) mod testing {
 #[cfg(test)]
 mod tests {
     use axum::Router;
-    use axum::body::Body;
     use axum::response::Response;
     use axum::routing::post;
     use futures_util::stream;

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use metrics::{Counter, Histogram};
 
@@ -55,14 +54,30 @@ struct Route {
 
 static ROUTES: LazyLock<RwLock<HashMap<String, Route>>> = LazyLock::new(RwLock::default);
 
-/// Counts a request and its answer.
-pub(super) async fn count(request: Request, next: Next) -> Response {
-    let (begun, _held) = (Instant::now(), Held::new(&IN_FLIGHT));
-    let method = known(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    answered(route.as_ref().map_or("-", MatchedPath::as_str), method, response.status(), begun);
-    response
+/// A request that is counted: in flight until this is dropped, and by its answer once there is one.
+pub(super) struct Counted {
+    begun: Instant,
+    method: Method,
+    route: Option<MatchedPath>,
+    _held: Held,
+}
+
+impl Counted {
+    /// A request's head has come.
+    pub(super) fn begin(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { begun: Instant::now(), method: known(request.method()), route, _held: Held::new(&IN_FLIGHT) }
+    }
+
+    /// How long it has taken so far.
+    pub(super) fn took(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Its answer has begun.
+    pub(super) fn end(self, status: StatusCode) {
+        answered(self.route.as_ref().map_or("-", MatchedPath::as_str), self.method, status, self.begun);
+    }
 }
 
 /// The method, where it is one that clients have not invented.

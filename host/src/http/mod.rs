@@ -38,6 +38,7 @@ mod turn_away;
 pub mod upcast;
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -58,9 +59,12 @@ pub use self::serve::serve;
 
 use self::problem::Problem;
 
-/// What the handlers work with.
+/// The rooms below, as the handlers reach them. One pointer: it's cloned for every request.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Rooms>);
+
+/// What the handlers work with.
+pub struct Rooms {
     /// Commands, raw appends, states.
     pub pipeline: Pipeline,
     /// Streams and the log.
@@ -71,6 +75,20 @@ pub struct Api {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Limits and times.
     pub options: Arc<HttpOptions>,
+}
+
+impl From<Rooms> for Api {
+    fn from(rooms: Rooms) -> Self {
+        Self(Arc::new(rooms))
+    }
+}
+
+impl Deref for Api {
+    type Target = Rooms;
+
+    fn deref(&self) -> &Rooms {
+        &self.0
+    }
 }
 
 impl FromRef<Api> for Arc<HttpOptions> {

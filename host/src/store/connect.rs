@@ -42,7 +42,7 @@ pub struct Store {
     pub(super) pool: PgPool,
     pub(super) pages: TenantPool,
     pub(super) scan_limit: i64,
-    pub(super) connect: PgConnectOptions,
+    pub(super) connect: Arc<PgConnectOptions>,
     /// Numbers of modules by digest: they never change once given.
     pub(super) module_ids: Arc<Mutex<HashMap<Digest, i32>>>,
     pub(super) head: Arc<watch::Sender<i64>>,
@@ -66,7 +66,7 @@ impl Store {
             pool,
             pages: TenantPool::new(sized(for_pages), connect.clone()),
             scan_limit: options.scan_limit,
-            connect,
+            connect: Arc::new(connect),
             module_ids: Arc::default(),
             head: Arc::new(watch::Sender::new(0)),
         }
@@ -105,7 +105,7 @@ impl Store {
 
     /// A session for the writer.
     pub(super) async fn writer_session(&self) -> Result<WriterSession, sqlx::Error> {
-        let mut connection = self.connect.clone().application_name("everfold-writer").connect().await?;
+        let mut connection = PgConnectOptions::clone(&self.connect).application_name("everfold-writer").connect().await?;
         // Asked before the role changes: a session may not see the start of one of another role.
         let identity = sqlx::query!(
             r#"SELECT a.pid AS "process!", a.backend_start AS "started_at!", pg_is_in_recovery() AS "is_standby!"
@@ -140,7 +140,7 @@ impl Store {
     /// One session under the login's own role: it may end the host's other sessions. What it may see of the log depends
     /// on the login's roles: [`prepare_session`] before it is asked.
     pub(super) async fn supervising_session(&self) -> Result<PgConnection, sqlx::Error> {
-        self.connect.clone().application_name("everfold-supervisor").connect().await
+        PgConnectOptions::clone(&self.connect).application_name("everfold-supervisor").connect().await
     }
 }
 

@@ -1,6 +1,5 @@
 //! `POST /v1/commands`: commands of any number, a line each.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -19,7 +18,7 @@ use crate::http::extract::{Caller, Provenance};
 use crate::http::headers::{self, check_label};
 use crate::http::problem::{Code, Problem};
 use crate::http::serve::Stopping;
-use crate::http::{Api, HttpOptions};
+use crate::http::Api;
 use crate::model::{self, Command, ExpectedVersion, ExpectedVersionError, Origin, StreamKey, Tenant};
 use crate::pipeline::{Pipeline, RequestError};
 
@@ -60,10 +59,10 @@ pub(in crate::http) async fn execute(
     body: Body,
 ) -> Result<Response, Problem> {
     check_headers(&headers)?;
-    let options: Arc<HttpOptions> = api.options;
+    let options = &api.options;
     let time = headers::timeout(&headers, options.default_timeout, options.max_timeout)?;
-    let commands = Commands { pipeline: api.pipeline, tenant: caller.tenant, origin, time };
-    Ok(answer(commands, body, stopping, &options, false))
+    let commands = Commands { pipeline: api.pipeline.clone(), tenant: caller.tenant, origin, time };
+    Ok(answer(commands, body, stopping, options, false))
 }
 
 /// What the commands of one request have in common.

@@ -1,6 +1,5 @@
 //! `POST /v1/events`: history from another store, an event a line.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -21,7 +20,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::query::event_type_name;
 use crate::http::serve::Stopping;
 use crate::http::stream_events::utc;
-use crate::http::{Api, HttpOptions};
+use crate::http::Api;
 use crate::model::{ExpectedVersion, Json, NO_STREAM, NewEvent, StreamKey, Tenant};
 use crate::pipeline::{Diverged, ImportError, ImportEvent, Imported, Pipeline};
 
@@ -83,11 +82,11 @@ pub(in crate::http) async fn import(
     body: Body,
 ) -> Result<Response, Problem> {
     check_headers(&headers)?;
-    let options: Arc<HttpOptions> = api.options;
+    let options = &api.options;
     let time = headers::timeout(&headers, options.default_timeout, options.max_timeout)?;
     let diverged = Diverged::default();
-    let events = Events { pipeline: api.pipeline, tenant: caller.tenant, time, diverged };
-    Ok(answer(events, body, stopping, &options, which.results == Results::Summary))
+    let events = Events { pipeline: api.pipeline.clone(), tenant: caller.tenant, time, diverged };
+    Ok(answer(events, body, stopping, options, which.results == Results::Summary))
 }
 
 /// What the events of one request have in common.

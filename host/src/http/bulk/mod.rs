@@ -9,7 +9,6 @@ pub(super) mod commands;
 pub(super) mod events;
 mod lines;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -118,7 +117,7 @@ struct Bulk<K: Kind> {
 }
 
 /// Answers a body line by line.
-fn answer<K: Kind>(kind: K, body: Body, stopping: Stopping, options: &Arc<HttpOptions>, summary: bool) -> Response {
+fn answer<K: Kind>(kind: K, body: Body, stopping: Stopping, options: &HttpOptions, summary: bool) -> Response {
     let bulk = Bulk {
         kind,
         lines: Lines::new(body, options.max_body_bytes),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use everfold::http::{Api, HttpOptions, router, serve};
+use everfold::http::{HttpOptions, Rooms, router, serve};
 use everfold::model::EveryN;
 use everfold::modules::{Modules, ModulesOptions, UpdateMode};
 use everfold::pipeline::{Pipeline, PipelineOptions, QuarantineOptions};
@@ -99,11 +99,11 @@ impl TestHost {
         let (pipeline, _) = Pipeline::start(&setup.pipeline, &store, &writer, &engine, &active).unwrap();
         let options = Arc::new(setup.http);
         let metrics = Arc::new(String::new);
-        let api = Api { pipeline, store, modules, metrics, options: options.clone() };
+        let rooms = Rooms { pipeline, store, modules, metrics, options: options.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let token = shutdown.clone();
-        tokio::spawn(async move { serve(listener, router(api), &options, token).await });
+        tokio::spawn(async move { serve(listener, router(rooms.into()), &options, token).await });
         Self { client: Client::new(url), _shutdown: shutdown.drop_guard(), modules: modules_dir }
     }
 
