@@ -57,7 +57,7 @@ impl Shard {
         let receipt = receipt_of(command);
         match (self.decide_and_append(command, receipt.as_ref(), ticket).await, &receipt) {
             (Err(error), Some(receipt)) if is_decided_before_append(&error) => {
-                self.replay_instead(&command.stream, receipt, error, ticket).await
+                Box::pin(self.replay_instead(&command.stream, receipt, error, ticket)).await
             }
             (outcome, _) => outcome,
         }
@@ -151,7 +151,7 @@ impl Shard {
         }
         let begun = Instant::now();
         let fold = self.fold(stream, module, placement, None, ticket);
-        let folded = fold.instrument(trace_span!(target: TRACE, "fold")).await;
+        let folded = Box::pin(fold.instrument(trace_span!(target: TRACE, "fold"))).await;
         STAGES.fold.record(begun.elapsed());
         let kept = folded?;
         self.newcomers.note(&stream.aggregate_type, kept.head.is_none());
@@ -258,7 +258,9 @@ impl Shard {
             // Events that were applied are not in the log, or the log isn't where the aggregate is.
             self.release(kept);
             return match outcome? {
-                AppendOutcome::Replayed(stored) => Ok(Some(self.replay(&command.stream, stored, ticket).await?)),
+                AppendOutcome::Replayed(stored) => {
+                    Ok(Some(Box::pin(self.replay(&command.stream, stored, ticket)).await?))
+                }
                 AppendOutcome::KeyReused => Err(RequestError::KeyReused),
                 AppendOutcome::Stale { .. } => Ok(None),
                 AppendOutcome::Conflict { actual } => {
@@ -292,10 +294,17 @@ impl Shard {
     }
 
     /// Hands one append to the writer and waits for its end.
-    pub(super) async fn submit(&self, append: Append, ticket: &Arc<Ticket>) -> Result<AppendOutcome, RequestError> {
-        let answer = self.writer.submit(vec![Submission { append, ticket: ticket.clone() }])?;
-        let reply = answer.instrument(trace_span!(target: TRACE, "append")).await.map_err(|_| AppendError::Unknown)?;
-        Ok(reply.into_iter().next().unwrap_or(Err(AppendError::Unknown))?)
+    pub(super) fn submit(
+        &self,
+        append: Append,
+        ticket: &Arc<Ticket>,
+    ) -> impl Future<Output = Result<AppendOutcome, RequestError>> + use<> {
+        let answer = self.writer.submit(vec![Submission { append, ticket: ticket.clone() }]);
+        let wait = async {
+            let reply = answer?.await.map_err(|_| AppendError::Unknown)?;
+            Ok(reply.into_iter().next().unwrap_or(Err(AppendError::Unknown))?)
+        };
+        wait.instrument(trace_span!(target: TRACE, "append"))
     }
 }
 

@@ -78,14 +78,27 @@ impl Shard {
     /// Carries out a command, and those that wait behind it, as one chain. Gives back the one that has to be carried out
     /// alone, which is the first where nothing waits behind it or the stream isn't in memory.
     pub(super) async fn pipeline(&self, stream: &StreamKey, first: Job, pace: &mut Pace) -> Option<Job> {
-        if pace.0 == 1 || !matches!(first.work, Work::Command(..)) || !self.has_waiting_command(stream) {
-            return Some(first);
+        match self.beginning(stream, &first, pace) {
+            // In a box of its own, as all that few lanes need.
+            Some(kept) => Box::pin(self.chain(stream, first, kept, pace)).await,
+            None => Some(first),
         }
-        let Some(kept) = self.take(stream) else { return Some(first) };
+    }
+
+    /// The aggregate that a chain is decided on, where one may begin.
+    fn beginning(&self, stream: &StreamKey, first: &Job, pace: &Pace) -> Option<Kept> {
+        if pace.0 == 1 || !matches!(first.work, Work::Command(..)) || !self.has_waiting_command(stream) {
+            return None;
+        }
+        let kept = self.take(stream)?;
         if !self.module_of(&stream.aggregate_type).is_ok_and(|module| module.digest() == kept.module.digest()) {
             self.release(kept);
-            return Some(first);
+            return None;
         }
+        Some(kept)
+    }
+
+    async fn chain(&self, stream: &StreamKey, first: Job, kept: Kept, pace: &mut Pace) -> Option<Job> {
         let Links { links, appends, kept, alone } = self.decide_links(stream, first, kept, pace.0);
         if links.is_empty() {
             if let Some(kept) = kept {
