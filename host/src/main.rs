@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// A command makes many small allocations, which other threads free: C's allocator takes locks for that, and a fifth of
+/// the host's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     everfold::cli::run()
 }
