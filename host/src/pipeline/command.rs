@@ -53,9 +53,14 @@ impl From<GuestFault> for Undecided {
 
 impl Shard {
     /// Carries a command out.
-    pub(super) async fn command(&self, command: &Command, ticket: &Arc<Ticket>) -> Result<Executed, RequestError> {
+    pub(super) async fn command(
+        &self,
+        command: &Command,
+        placement: Placement,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Executed, RequestError> {
         let receipt = receipt_of(command);
-        match (self.decide_and_append(command, receipt.as_ref(), ticket).await, &receipt) {
+        match (self.decide_and_append(command, receipt.as_ref(), placement, ticket).await, &receipt) {
             (Err(error), Some(receipt)) if is_decided_before_append(&error) => {
                 Box::pin(self.replay_instead(&command.stream, receipt, error, ticket)).await
             }
@@ -67,13 +72,16 @@ impl Shard {
         &self,
         command: &Command,
         receipt: Option<&ReceiptRequest>,
+        placement: Placement,
         ticket: &Arc<Ticket>,
     ) -> Result<Executed, RequestError> {
-        for attempt in 0..CONFLICTS {
+        let mut may_guess = placement == Placement::Shared;
+        for _ in 0..CONFLICTS {
             let module = self.module_of(&command.stream.aggregate_type)?;
             check(&module, command)?;
             let pass = self.quarantine.admit(&command.stream, &module)?;
-            let decided = self.decide(command, &module, attempt == 0, ticket).await;
+            let decided = self.decide(command, &module, placement, may_guess, ticket).await;
+            may_guess = false;
             pass.settle(&verdict(&decided));
             let (kept, decided) = decided?;
             if let Some(executed) = self.append(command, receipt, kept, decided, ticket).await? {
@@ -94,10 +102,10 @@ impl Shard {
         &self,
         command: &Command,
         module: &Arc<Module>,
+        mut placement: Placement,
         may_guess: bool,
         ticket: &Ticket,
     ) -> Result<(Kept, Applied), RequestError> {
-        let mut placement = Placement::Shared;
         for attempt in 0..SPOILT {
             let kept = self.aggregate_for(command, module, placement, may_guess && attempt == 0, ticket).await?;
             let begun = Instant::now();
@@ -328,10 +336,11 @@ impl Applied {
             expected: command.expected,
             base: Some(kept.head),
             continues: false,
-            receipt,
             module_digest: Some(kept.module.digest()),
             events: self.events,
-            rejection: self.rejection.clone(),
+            // For the receipt: without one it would only be carried to and fro.
+            rejection: receipt.as_ref().and_then(|_| self.rejection.clone()),
+            receipt,
         };
         (append, Promised { events, rejection: self.rejection })
     }

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tracing::{Span, trace_span};
 
 use super::RequestError;
-use super::command::{Promised, Undecided, check, receipt_of};
+use super::command::{Promised, Undecided, again, check, receipt_of};
 use super::fold::Kept;
 use super::metrics::{self, STAGES};
 use super::quarantine::Verdict;
@@ -19,6 +20,7 @@ use super::shard::{Job, Shard};
 use crate::model::{
     Append, AppendOutcome, Command, Executed, ExpectedVersion, Head, NO_STREAM, Snapshot, StreamKey, TRACE,
 };
+use crate::runtime::Placement;
 use crate::store::{AppendError, AppendReply, Submission};
 
 /// Most commands of a chain: enough that a commit's wait is shared by many, few enough that it stays short.
@@ -28,8 +30,9 @@ const COMMANDS: usize = 128;
 const EVENTS: usize = 500;
 const BYTES: usize = 1 << 20;
 
-/// After so long a chain takes no more commands: deciding holds the shard's thread, which has other streams.
-const DECIDING: Duration = Duration::from_millis(5);
+/// After so long a chain takes no more commands: deciding holds the shard's thread, which has other streams. Only a
+/// single call of a guest may take longer.
+const DECIDING: Duration = Duration::from_millis(2);
 
 /// How many commands a stream's next chain may have. One after a chain that failed, for what failed it may well do so
 /// again; then twice as many each time.
@@ -62,26 +65,26 @@ struct Links {
     appends: Vec<Submission>,
     /// None where the guest has failed since.
     kept: Option<Kept>,
-    /// The command that comes next, and can't be decided on what isn't committed.
-    alone: Option<Job>,
+    /// The command that comes next, and can't be decided on what isn't committed; and where it is to be.
+    alone: Option<(Job, Placement)>,
 }
 
 /// Why a command is no link.
 enum NoLink {
     /// It has to be carried out alone; the aggregate is as it was.
     Alone,
-    /// The same, and the aggregate is of no further use.
-    Spoilt,
+    /// The same, and the aggregate is of no further use: it is to be folded there.
+    Spoilt(Placement),
 }
 
 impl Shard {
     /// Carries out a command, and those that wait behind it, as one chain. Gives back the one that has to be carried out
-    /// alone, which is the first where nothing waits behind it or the stream isn't in memory.
-    pub(super) async fn pipeline(&self, stream: &StreamKey, first: Job, pace: &mut Pace) -> Option<Job> {
+    /// alone, and where: the first where nothing waits behind it or the stream isn't in memory.
+    pub(super) async fn pipeline(&self, stream: &StreamKey, first: Job, pace: &mut Pace) -> Option<(Job, Placement)> {
         match self.beginning(stream, &first, pace) {
             // In a box of its own, as all that few lanes need.
             Some(kept) => Box::pin(self.chain(stream, first, kept, pace)).await,
-            None => Some(first),
+            None => Some((first, Placement::Shared)),
         }
     }
 
@@ -98,32 +101,31 @@ impl Shard {
         Some(kept)
     }
 
-    async fn chain(&self, stream: &StreamKey, first: Job, kept: Kept, pace: &mut Pace) -> Option<Job> {
+    async fn chain(&self, stream: &StreamKey, first: Job, kept: Kept, pace: &mut Pace) -> Option<(Job, Placement)> {
         let Links { links, appends, kept, alone } = self.decide_links(stream, first, kept, pace.0);
+        // What makes the guest fail may come again: those before it shouldn't wait for that.
+        let is_well = kept.is_some();
         if links.is_empty() {
-            if let Some(kept) = kept {
-                self.keep(stream, kept);
+            match kept {
+                Some(kept) => self.keep(stream, kept),
+                None => *pace = Pace(1),
             }
             return alone;
         }
         let begun = Instant::now();
         let reply = self.commit(appends).await;
         links.iter().for_each(|_| STAGES.append.record(begun.elapsed()));
+        let is_overtaken = is_overtaken(&reply);
         let again = self.conclude(stream, links, reply, kept).await;
-        if again.is_empty() {
+        if !is_well || is_overtaken {
+            *pace = Pace(1);
+        } else {
             pace.quicken();
+        }
+        if again.is_empty() {
             return alone;
         }
-        *pace = Pace(1);
-        let mut rest = Vec::new();
-        for job in again {
-            if job.ticket.take_back() {
-                rest.push(job);
-            } else {
-                answer(job, Err(RequestError::OutcomeUnknown));
-            }
-        }
-        self.put_back(stream, rest.into_iter().chain(alone));
+        self.put_back(stream, again.into_iter().chain(alone.map(|(job, _)| job)));
         None
     }
 
@@ -147,14 +149,19 @@ impl Shard {
                         let appending = trace_span!(target: TRACE, parent: &job.span, "append");
                         links.push(Link { job, promised, snapshot, _appending: appending });
                     }
-                    Err(NoLink::Alone) => return Links { links, appends, kept: Some(kept), alone: Some(job) },
-                    Err(NoLink::Spoilt) => {
+                    Err(NoLink::Alone) => {
+                        return Links { links, appends, kept: Some(kept), alone: Some((job, Placement::Shared)) };
+                    }
+                    Err(NoLink::Spoilt(placement)) => {
                         self.release(kept);
-                        return Links { links, appends, kept: None, alone: Some(job) };
+                        return Links { links, appends, kept: None, alone: Some((job, placement)) };
                     }
                 }
             }
-            let has_room = links.len() < most && events < EVENTS && bytes < BYTES && begun.elapsed() < DECIDING;
+            let has_room = links.len() < most
+                && events < EVENTS.min(self.writer.batch_events())
+                && bytes < BYTES.min(self.writer.batch_bytes())
+                && begun.elapsed() < DECIDING;
             next = if has_room { self.next_command(stream) } else { None };
         }
         Links { links, appends, kept: Some(kept), alone: None }
@@ -176,7 +183,11 @@ impl Shard {
         let mut decided = match decided {
             Ok(decided) => decided,
             Err(Undecided::Refused(_)) => return Err(NoLink::Alone),
-            Err(Undecided::Spoilt(_) | Undecided::By(_)) => return Err(NoLink::Spoilt),
+            Err(Undecided::Spoilt(_)) => return Err(NoLink::Spoilt(Placement::Shared)),
+            // That was the first of its two attempts.
+            Err(Undecided::By(fault)) => {
+                return Err(NoLink::Spoilt(again(fault, kept.placement).unwrap_or(Placement::Shared)));
+            }
         };
         pass.settle(&Verdict::Well);
         let snapshot = decided.snapshot.take();
@@ -204,7 +215,7 @@ impl Shard {
     /// Answers what has its outcome, and gives back what has to be carried out again: it surely wasn't. The aggregate is
     /// kept where all that it has applied is committed.
     async fn conclude(&self, stream: &StreamKey, links: Vec<Link>, reply: AppendReply, kept: Option<Kept>) -> Vec<Job> {
-        let (mut again, mut newest) = (Vec::new(), None);
+        let (mut again, mut replays, mut newest) = (Vec::new(), Vec::new(), None);
         let mut is_whole = true;
         let is_chain = links.len() > 1;
         for (Link { job, promised, snapshot, .. }, result) in links.into_iter().zip(reply) {
@@ -214,17 +225,20 @@ impl Shard {
                     newest = snapshot.or(newest);
                     Ok(Executed { outcome: promised.kept(&committed), replayed: false })
                 }
-                Ok(AppendOutcome::Stale { .. } | AppendOutcome::PredecessorFailed) => {
-                    metrics::CONFLICTS.increment(1);
+                Ok(AppendOutcome::Replayed(stored)) => {
+                    replays.push((job, stored));
+                    continue;
+                }
+                Ok(AppendOutcome::Stale { .. } | AppendOutcome::PredecessorFailed) if job.ticket.take_back() => {
                     again.push(job);
                     continue;
                 }
                 // PostgreSQL refuses the data of one of them, and says so of all.
-                Err(AppendError::Refused(_)) if is_chain => {
+                Err(AppendError::Refused(_)) if is_chain && job.ticket.take_back() => {
                     again.push(job);
                     continue;
                 }
-                Ok(AppendOutcome::Replayed(stored)) => self.replay(stream, stored, &job.ticket).await,
+                Ok(AppendOutcome::Stale { .. } | AppendOutcome::PredecessorFailed) => Err(RequestError::OutcomeUnknown),
                 Ok(AppendOutcome::KeyReused) => Err(RequestError::KeyReused),
                 Ok(AppendOutcome::Conflict { actual }) => Err(conflict(&job, actual)),
                 Err(error) => Err(error.into()),
@@ -234,6 +248,12 @@ impl Shard {
         if let Some(kept) = kept {
             self.settle(stream, kept, newest, is_whole);
         }
+        // Last, and together: each is a read, and nobody else's answer waits for it.
+        let replays = replays.into_iter().map(async |(job, stored)| {
+            let replayed = self.replay(stream, stored, &job.ticket).await;
+            answer(job, replayed);
+        });
+        join_all(replays).await;
         again
     }
 
@@ -251,6 +271,18 @@ impl Shard {
             self.release(kept);
         }
     }
+}
+
+/// Whether what was decided on isn't so, or never will be: a command that only came too late says nothing of the next.
+fn is_overtaken(reply: &AppendReply) -> bool {
+    let first_failed = reply.iter().find_map(|result| match result {
+        Ok(AppendOutcome::Appended { .. } | AppendOutcome::Confirmed { .. }) => None,
+        failed => Some(failed),
+    });
+    if let Some(Ok(AppendOutcome::Stale { .. })) = first_failed {
+        metrics::CONFLICTS.increment(1);
+    }
+    first_failed.is_some_and(|failed| !matches!(failed, Err(AppendError::Deadline)))
 }
 
 /// Whether the stream is as the command expects it, as far as is known.

@@ -98,7 +98,7 @@ impl Shard {
             while let Some(job) = queue.recv().await {
                 let Some(stream) = job.work.stream().cloned() else {
                     let shard = Rc::clone(&shard);
-                    lanes.spawn_local(async move { shard.handle(job).await });
+                    lanes.spawn_local(async move { shard.handle(job, Placement::Shared).await });
                     continue;
                 };
                 if let Some(queued) = shard.waiting.borrow_mut().get_mut(&stream) {
@@ -120,17 +120,17 @@ impl Shard {
         let lane = Lane { shard: &self, stream: &stream };
         let (mut next, mut pace) = (Some(first), Pace::default());
         while let Some(job) = next {
-            if let Some(alone) = self.pipeline(&stream, job, &mut pace).await {
-                self.handle(alone).await;
+            if let Some((alone, placement)) = self.pipeline(&stream, job, &mut pace).await {
+                self.handle(alone, placement).await;
                 pace.quicken();
             }
             next = lane.next();
         }
     }
 
-    /// Carries out one request, on what is committed. What is rare, or waits for a read, lies in a box of its own: a lane is
+    /// Carries out one request, on what is committed; a command's aggregate is to be placed so where it has to be folded. What is rare, or waits for a read, lies in a box of its own: a lane is
     /// made for nearly every command, and there are thousands of them at a time.
-    pub(super) async fn handle(&self, job: Job) {
+    pub(super) async fn handle(&self, job: Job, placement: Placement) {
         let (ticket, span) = (&job.ticket, job.span);
         drop(job.waiting);
         // A caller that is gone misses nothing: what was committed is in the log.
@@ -138,7 +138,7 @@ impl Shard {
             Work::Command(command, reply) => {
                 STAGES.queue.record(job.queued_at.elapsed());
                 let _ = reply.send(match in_time(ticket) {
-                    Ok(()) => self.command(&command, ticket).instrument(span).await,
+                    Ok(()) => self.command(&command, placement, ticket).instrument(span).await,
                     Err(error) => Err(error),
                 });
             }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::chain::Chain;
 use super::connect::{WRITER_SETTINGS, prepare_session};
 use super::writer::WriterOptions;
-use super::{Store, metrics};
+use super::{AppendError, Store, metrics};
 use crate::model::{Append, AppendOutcome, NewEvent};
 
 /// Names one session of the server for as long as that lives, and what was known when its last batch went out.
@@ -40,29 +40,60 @@ pub(super) async fn settle(store: &Store, lost: &SessionIdentity, batch: &mut [C
         sleep(pause).await;
         pause = (pause * 2).min(options.reconnect_pause);
     };
-    let (committed, not_executed) =
-        (metrics::SETTLED.counter(["committed"]), metrics::SETTLED.counter(["not-executed"]));
     for chain in batch {
+        note_found(chain, &found);
+        note_confirmed(chain);
         let mut behind_found = false;
-        for (submission, result) in chain.submissions.iter_mut().zip(&mut chain.results) {
-            let append = &mut submission.append;
-            let place = place_of(append, &found);
+        for (submission, result) in chain.submissions.iter_mut().zip(&chain.results) {
             if result.is_some() {
-                behind_found = matches!(result, Some(Ok(AppendOutcome::Appended { .. })));
-            } else if let Some((first_version, first_position)) = place {
-                *result = Some(Ok(AppendOutcome::Appended { first_version, first_position }));
-                behind_found = true;
-                committed.increment(1);
-            } else {
-                not_executed.increment(1);
-                if behind_found {
-                    // Sent again it doesn't go on from an append of the same call, but from what is committed.
-                    append.continues = false;
-                    behind_found = false;
-                }
+                behind_found = is_committed(result.as_ref());
+            } else if std::mem::take(&mut behind_found) {
+                // Sent again it doesn't go on from an append of the same call, but from what is committed.
+                submission.append.continues = false;
             }
         }
     }
+}
+
+/// Gives the appends whose events are in the log their outcome.
+fn note_found(chain: &mut Chain, found: &Found) {
+    for (submission, result) in chain.submissions.iter().zip(&mut chain.results).filter(|(_, result)| result.is_none())
+    {
+        let place = place_of(&submission.append, found);
+        *result =
+            place.map(|(first_version, first_position)| Ok(AppendOutcome::Appended { first_version, first_position }));
+        if result.is_some() {
+            metrics::SETTLED.counter(["committed"]).increment(1);
+        } else if !submission.append.events.is_empty() {
+            metrics::SETTLED.counter(["not-executed"]).increment(1);
+        }
+    }
+}
+
+/// An append without events leaves nothing to be found, but what goes on from it does: that is only in the log where this
+/// one was confirmed. Were it sent again, it would come after its successor.
+fn note_confirmed(chain: &mut Chain) {
+    let mut behind: Option<(&Append, i64)> = None;
+    for (submission, result) in chain.submissions.iter().zip(&mut chain.results).rev() {
+        let append = &submission.append;
+        if result.is_none()
+            && append.events.is_empty()
+            && let Some((successor, version)) = behind
+            && successor.continues
+            && successor.stream == append.stream
+        {
+            *result = Some(Ok(AppendOutcome::Confirmed { version }));
+        }
+        behind = match result {
+            Some(Ok(AppendOutcome::Appended { first_version, .. })) => Some((append, *first_version - 1)),
+            Some(Ok(AppendOutcome::Confirmed { version })) => Some((append, *version)),
+            _ => None,
+        };
+    }
+}
+
+fn is_committed(result: Option<&Result<AppendOutcome, AppendError>>) -> bool {
+    matches!(result, Some(Ok(AppendOutcome::Appended { .. } | AppendOutcome::Confirmed { .. })))
 }
 
 /// Where events of the batch stand, by id and stream.

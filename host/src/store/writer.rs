@@ -52,6 +52,8 @@ impl Default for WriterOptions {
 pub struct Writer {
     queue: mpsc::Sender<Chain>,
     connected: Arc<AtomicBool>,
+    batch_events: usize,
+    batch_bytes: usize,
 }
 
 impl Writer {
@@ -60,6 +62,7 @@ impl Writer {
     pub fn start(store: Store, options: WriterOptions) -> (Self, JoinHandle<()>) {
         let (queue, receiver) = mpsc::channel(options.queue);
         let connected = Arc::new(AtomicBool::new(true));
+        let (batch_events, batch_bytes) = (options.batch_events, options.batch_bytes);
         metrics::CONNECTED.set(1.0);
         let task = WriterTask {
             store,
@@ -69,7 +72,7 @@ impl Writer {
             session: None,
             connected: connected.clone(),
         };
-        (Self { queue, connected }, tokio::spawn(task.run()))
+        (Self { queue, connected, batch_events, batch_bytes }, tokio::spawn(task.run()))
     }
 
     /// Queues a chain: appends of one stream, each going on from the one before where it says so, or appends of any
@@ -85,6 +88,18 @@ impl Writer {
             Err(mpsc::error::TrySendError::Full(_)) => Err(AppendError::Overloaded),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(AppendError::Stopping),
         }
+    }
+
+    /// Events that a batch should have at most.
+    #[must_use]
+    pub fn batch_events(&self) -> usize {
+        self.batch_events
+    }
+
+    /// Payload bytes that a batch should have at most.
+    #[must_use]
+    pub fn batch_bytes(&self) -> usize {
+        self.batch_bytes
     }
 
     /// Whether the writer has its connection to PostgreSQL, as far as it knows.

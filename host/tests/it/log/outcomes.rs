@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use everfold::model::{Append, AppendOutcome, StoredOutcome};
+use everfold::model::{Append, AppendOutcome, Head, StoredOutcome};
 use everfold::store::{AppendError, AppendReply, Submission, Writer, WriterOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
@@ -107,6 +107,25 @@ async fn lose_answer(remote: &Remote, chains: Vec<Vec<Append>>, is_committed: &'
         outcomes.extend(answer(reply).await);
     }
     outcomes
+}
+
+#[tokio::test]
+async fn what_a_found_append_goes_on_from_was_confirmed() {
+    let remote = Remote::new().await;
+    let a = append(&stream("chain"), 2);
+    let of_a = Some(Head { version: 1, event_id: a.events[1].event_id });
+    // Two decisions without events, each on what is before it, and one that goes on from both; and one behind it.
+    let [one, other] = [(), ()].map(|()| Append { base: Some(of_a), ..follow(&a, None, 0) });
+    let c = Append { base: Some(of_a), ..follow(&a, None, 1) };
+    let of_c = Some(Head { version: 2, event_id: c.events[0].event_id });
+    let last = Append { base: Some(of_c), ..follow(&c, None, 0) };
+    let first = Append { base: Some(None), ..append(&stream("chain"), 0) };
+    let chain = vec![first, Append { base: Some(None), continues: true, ..a }, one, other, c, last];
+    let outcomes = lose_answer(&remote, vec![chain], "SELECT count(*) = 4 FROM everfold.event_store").await;
+    let confirmed = |version| Ok(AppendOutcome::Confirmed { version });
+    let expected = [confirmed(-1), Ok(appended(0, 2)), confirmed(1), confirmed(1), Ok(appended(2, 4)), confirmed(2)];
+    assert_eq!(outcomes, expected);
+    remote.is_usable().await;
 }
 
 #[tokio::test]
