@@ -75,6 +75,7 @@ impl Window {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     latencies: Latencies,
+    acknowledged: u64,
     refused: u64,
     why: Option<String>,
 }
@@ -83,6 +84,7 @@ impl Tally {
     /// Notes an answer. Only what was both sent and answered within the window counts.
     pub(crate) fn note(&mut self, window: &Window, act: Act, sent: Instant, answer: Answer) {
         let now = Instant::now();
+        self.acknowledged += u64::from(answer.is_due(act));
         if sent < window.begin || now > window.end {
             return;
         }
@@ -96,6 +98,7 @@ impl Tally {
 
     fn add(&mut self, other: Self) {
         self.latencies.add(other.latencies);
+        self.acknowledged += other.acknowledged;
         self.refused += other.refused;
         self.why = self.why.take().or(other.why);
     }
@@ -132,9 +135,9 @@ pub(crate) async fn gather(mut tasks: JoinSet<Result<Tally>>, window: Window, me
         anyhow::Ok(all)
     };
     let (cpu, tally) = tokio::join!(used, seen);
-    let Tally { latencies, refused, why } = tally?;
+    let Tally { latencies, acknowledged, refused, why } = tally?;
     ensure!(!latencies.is_empty(), "nothing was carried out: {}", why.as_deref().unwrap_or("there was no answer"));
-    Sample::new(latencies, refused, why, window.seconds(), cpu)
+    Ok(Sample { acknowledged, refused, why, ..Sample::new(&latencies, window.seconds(), cpu)? })
 }
 
 async fn act<C: Client>(mut client: C, mut script: Script, window: Window) -> Result<Tally> {
@@ -177,6 +180,7 @@ mod tests {
         let steps = sample.done + sample.refused;
         assert!((200..=240).contains(&steps), "{sample:?}");
         assert!((steps * 2 / 3).abs_diff(sample.done) <= 2, "{sample:?}");
+        assert!(sample.acknowledged > sample.done, "what was answered before the window counts as acknowledged");
         assert!(sample.why.unwrap().contains("busy"));
         assert!((9.9..12.0).contains(&sample.p50_ms), "{}", sample.p50_ms);
     }

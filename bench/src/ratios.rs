@@ -51,7 +51,7 @@ impl Ratios {
         let latency = |subject, in_flight, of: fn(&Sample) -> f64| {
             results.by_round(Slice { work: Work::Accounts, subject, in_flight }, of)
         };
-        let growth = |size| results.growth.get(&size).cloned().unwrap_or_default();
+        let growth = |size| results.growth_by_round(size, Sample::rate);
         Self {
             http64_vs_postgres_es64: paired_ratio(&http64, &peer(Work::Accounts, 64)),
             http256_vs_postgres_es256: paired_ratio(&http256, &peer(Work::Accounts, 256)),
@@ -98,7 +98,8 @@ mod tests {
     use crate::cpu::Cpu;
 
     fn sample(rate: u64, p50_ms: f64, p99_ms: f64) -> Sample {
-        Sample { done: rate, refused: 0, why: None, seconds: 1.0, p50_ms, p99_ms, most_ms: p99_ms, cpu: Cpu::default() }
+        let (cpu, acknowledged) = (Cpu::default(), rate);
+        Sample { done: rate, acknowledged, refused: 0, why: None, seconds: 1.0, p50_ms, p99_ms, most_ms: p99_ms, cpu }
     }
 
     fn results(slices: &[(Work, Subject, usize, u64)]) -> Results {
@@ -135,10 +136,13 @@ mod tests {
     #[test]
     fn growth_compares_the_ends() {
         let mut results = Results::default();
-        results.growth.insert(SMALL_LOG, vec![Some(10.0), Some(20.0)]);
-        results.growth.insert(1_000_000, vec![Some(1.0), Some(1.0)]);
-        assert_eq!(Ratios::of(&results), Ratios::default());
-        results.growth.insert(LARGE_LOG, vec![Some(9.0), Some(18.0)]);
+        let mut grow = |size, rates: [u64; 2]| {
+            rates.iter().enumerate().for_each(|(round, rate)| results.add_growth(size, round, sample(*rate, 1.0, 1.0)));
+            Ratios::of(&results)
+        };
+        grow(SMALL_LOG, [10, 20]);
+        assert_eq!(grow(1_000_000, [1, 1]), Ratios::default());
+        grow(LARGE_LOG, [9, 18]);
         assert_eq!(Ratios::of(&results).http256_10m_vs_10k, Some(0.9));
     }
 }

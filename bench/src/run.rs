@@ -8,6 +8,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Cli;
 use crate::machine::Machine;
@@ -32,11 +33,14 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
     let report = runtime.block_on(async {
         tokio::select! {
             report = bench(cli, &folder) => report,
-            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into).and_then(|()| bail!("interrupted")),
+            interrupted = interrupted() => interrupted.and_then(|name| bail!("it was broken off by {name}")),
         }
     });
+    // Whatever was still running has ended: the processes were dropped with what ran here.
     runtime.shutdown_background();
+    let removed = folder.close();
     let report = report?;
+    removed.context("can't remove the database's folder")?;
     if cli.json {
         println!("{}", serde_json::to_string_pretty(&report.to_json())?);
     } else {
@@ -44,6 +48,17 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
     }
     ensure!(report.results.failures.is_empty(), "not everything could be measured");
     Ok(())
+}
+
+/// Waits until somebody wants the run to end.
+async fn interrupted() -> Result<&'static str> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+        _ = hang_up.recv() => "SIGHUP",
+    })
 }
 
 async fn bench(cli: &Cli, folder: &TempDir) -> Result<Report> {

@@ -36,6 +36,8 @@ impl Latencies {
 pub(crate) struct Sample {
     /// Steps that were answered as they should be.
     pub(crate) done: u64,
+    /// Steps that were answered as they should be at any time, also before and after the window.
+    pub(crate) acknowledged: u64,
     /// Steps that were answered otherwise.
     pub(crate) refused: u64,
     /// The first of those.
@@ -53,14 +55,16 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn new(latencies: Latencies, refused: u64, why: Option<String>, seconds: f64, cpu: Cpu) -> Result<Self> {
+    /// What these latencies amount to; so far nothing was refused.
+    pub(crate) fn new(latencies: &Latencies, seconds: f64, cpu: Cpu) -> Result<Self> {
         let mut histogram = Histogram::<u64>::new_with_bounds(1, LONGEST, 3)?;
         for latency in &latencies.0 {
             histogram.saturating_record(u64::from(*latency).max(1));
         }
         let at = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1000.0;
         let (p50_ms, p99_ms, most_ms) = (at(0.5), at(0.99), at(1.0));
-        Ok(Self { done: histogram.len(), refused, why, seconds, p50_ms, p99_ms, most_ms, cpu })
+        let done = histogram.len();
+        Ok(Self { done, acknowledged: done, refused: 0, why: None, seconds, p50_ms, p99_ms, most_ms, cpu })
     }
 
     /// Steps a second.
@@ -79,7 +83,7 @@ mod tests {
         (1..=50).for_each(|ms| one.push(Duration::from_millis(ms)));
         (51..=100).for_each(|ms| two.push(Duration::from_millis(ms)));
         one.add(two);
-        let sample = Sample::new(one, 0, None, 2.0, Cpu::default()).unwrap();
+        let sample = Sample::new(&one, 2.0, Cpu::default()).unwrap();
         assert_eq!(sample.done, 100);
         assert!((sample.p50_ms - 50.0).abs() < 0.2 && (sample.p99_ms - 99.0).abs() < 0.2, "{sample:?}");
         assert!((sample.rate() - 50.0).abs() < 1e-9);

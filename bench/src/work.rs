@@ -18,7 +18,7 @@ pub(crate) enum Work {
     Rejections,
     /// All clients pay into one account.
     OneStream,
-    /// Each client opens one account and then reads its state.
+    /// Each client makes one account of ten steps, and then reads its state.
     Reads,
     /// The same, content with the state that the host has at hand.
     StaleReads,
@@ -102,15 +102,14 @@ impl Script {
     /// The next step.
     pub(crate) fn next(&mut self) -> Step<'_> {
         let nth = self.taken % STEPS;
-        let is_first = self.taken == 0;
+        let is_made = self.taken >= STEPS;
         self.taken += 1;
         let act = match self.work {
             Work::OneStream => Act::Deposit,
-            Work::Reads | Work::StaleReads if !is_first => Act::Read { stale: self.work == Work::StaleReads },
-            Work::Reads | Work::StaleReads => Act::Open,
-            Work::Accounts | Work::Keyed | Work::Rejections if nth == 0 => Act::Open,
+            Work::Reads | Work::StaleReads if is_made => Act::Read { stale: self.work == Work::StaleReads },
+            _ if nth == 0 => Act::Open,
             Work::Rejections if nth % 5 == 4 => Act::Overdraw,
-            Work::Accounts | Work::Keyed | Work::Rejections => Act::Deposit,
+            _ => Act::Deposit,
         };
         if act == Act::Open {
             self.stream = fresh_stream();
@@ -163,10 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn readers_open_one_account_first() {
-        let acts = acts(Work::StaleReads, 30);
-        assert_eq!(acts[0].0, Act::Open);
-        assert!(acts[1..].iter().all(|(act, stream)| *act == Act::Read { stale: true } && *stream == acts[0].1));
+    fn readers_make_one_account_first() {
+        let acts = acts(Work::StaleReads, 3 * STEPS);
+        assert_eq!((acts[0].0, acts[STEPS - 1].0), (Act::Open, Act::Deposit));
+        assert!(acts[STEPS..].iter().all(|(act, stream)| *act == Act::Read { stale: true } && *stream == acts[0].1));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! `cargo xtask bench`: builds a host, the peers and the benchmark, and lets it run.
 
-use std::path::PathBuf;
+mod smoke;
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
+pub(crate) use self::smoke::smoke;
 use crate::process::run as run_command;
 use crate::workspace::Workspace;
 use crate::{cluster, guests, postgres};
@@ -50,18 +54,22 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--profile", &options.profile, "--package", "everfold", "--package", DRIVER, "--bins"]);
     run_command(&mut cargo)?;
-    let built = workspace.target.join(folder_of(&options.profile));
+    let mut driver = driver(workspace, folder_of(&options.profile), &postgres_bin)?;
+    driver.args(arguments(options));
+    // It takes the place of this process: whoever ends the one ends the other, which then cleans up.
+    Err(driver.exec()).context("can't start the benchmark")
+}
+
+/// The benchmark as it was built into a folder of the target, for the host beside it.
+fn driver(workspace: &Workspace, built: &str, postgres_bin: &Path) -> Result<Command> {
+    let built = workspace.target.join(built);
     let mut driver = Command::new(built.join(DRIVER));
-    driver.arg("--host").arg(built.join("everfold")).arg("--pg-bin").arg(&postgres_bin);
-    driver.arg("--guests").arg(guests::components_folder(workspace)).args(arguments(options));
+    driver.arg("--host").arg(built.join("everfold")).arg("--pg-bin").arg(postgres_bin);
+    driver.arg("--guests").arg(guests::components_folder(workspace)).stdin(Stdio::null());
     if let Some(user) = cluster::unprivileged_user()? {
         driver.arg("--postgres-user").arg(format!("{}:{}", user.id, user.group));
     }
-    let ended = driver.stdin(Stdio::null()).status().context("can't start the benchmark")?;
-    if !ended.success() {
-        bail!("the benchmark ended with {ended}");
-    }
-    Ok(())
+    Ok(driver)
 }
 
 /// Where cargo leaves what it builds by a profile.

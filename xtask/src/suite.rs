@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{api, guests, postgres};
+use crate::{api, bench, guests, postgres};
 
 /// The integration tests that PostgreSQL's version could make a difference to.
 const OF_POSTGRES: [&str; 4] = ["cluster::", "doctor::", "guarantees::", "log::"];
@@ -43,6 +43,10 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         });
     }
     if filter.is_none() {
+        suite.step("benchmark", || {
+            let bin = postgres_bin.as_deref().context("there is no PostgreSQL to run it on")?;
+            bench::smoke(workspace, bin).map(|()| Vec::new())
+        });
         suite.step("documentation tests", || cargo_test(workspace.cargo().args(["test", "--workspace", "--doc"])));
         for folder in workspace.example_folders()? {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();

@@ -1,6 +1,6 @@
 //! The JSON of a report.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Report;
 use crate::cpu::Cpu;
@@ -12,8 +12,20 @@ use crate::stats::median;
 impl Report {
     /// One object: `ratios` by their names, null where the run didn't measure them, and all that they come from.
     pub(crate) fn to_json(&self) -> Value {
-        let growth = self.results.growth.iter().map(|(events, rates)| {
-            json!({ "events": events, "commands_per_second": median(rates.iter().copied().flatten()) })
+        let growth = self.results.growth.keys().map(|events| {
+            let of =
+                |what: fn(&Sample) -> f64| median(self.results.growth_by_round(*events, what).into_iter().flatten());
+            json!({
+                "events": events,
+                "commands_per_second": of(Sample::rate),
+                "p50_ms": of(|sample| sample.p50_ms),
+                "p99_ms": of(|sample| sample.p99_ms),
+            })
+        });
+        let budgets = self.results.budgets.iter().map(|(in_flight, budget)| {
+            let parts: Map<String, Value> =
+                budget.0.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
+            json!({ "in_flight": in_flight, "parts": parts })
         });
         let measures = self
             .results
@@ -26,6 +38,7 @@ impl Report {
             "ratios": Ratios::of(&self.results),
             "rates": self.results.samples.keys().map(|slice| self.rate_json(*slice)).collect::<Vec<_>>(),
             "growth": growth.collect::<Vec<_>>(),
+            "budgets": budgets.collect::<Vec<_>>(),
             "measures": measures.collect::<Vec<_>>(),
             "failures": self.results.failures,
         })
@@ -99,8 +112,17 @@ mod tests {
         let slice = Slice { work: Work::Accounts, subject: Subject::Http, in_flight: 64 };
         let cpu = Cpu { client: 0.5, host: 0.25, postgres: 1.0 };
         for (round, done) in [100, 300, 200].into_iter().enumerate() {
-            let sample =
-                Sample { done, refused: 1, why: None, seconds: 1.0, p50_ms: 2.0, p99_ms: 9.0, most_ms: 9.0, cpu };
+            let sample = Sample {
+                done,
+                acknowledged: done,
+                refused: 1,
+                why: None,
+                seconds: 1.0,
+                p50_ms: 2.0,
+                p99_ms: 9.0,
+                most_ms: 9.0,
+                cpu,
+            };
             results.add(slice, round, sample);
         }
         let json = report(results);

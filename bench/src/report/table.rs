@@ -31,6 +31,7 @@ impl fmt::Display for Report {
         )?;
         self.rates(out)?;
         self.growth(out)?;
+        self.budgets(out)?;
         self.measures(out)?;
         self.ratios(out)?;
         self.results.failures.iter().try_for_each(|failure| writeln!(out, "\nFAILED: {failure}"))
@@ -56,7 +57,7 @@ impl Report {
     fn rate_row(&self, out: &mut fmt::Formatter<'_>, slice: Slice) -> fmt::Result {
         let results = &self.results;
         let of = |what: fn(&Sample) -> f64| results.median(slice, what).unwrap_or(f64::NAN);
-        let rates = || results.by_round(slice, Sample::rate).into_iter().flatten();
+        let (least, most) = spread(results.by_round(slice, Sample::rate).into_iter().flatten());
         let cpu = |of: fn(&Cpu) -> f64| {
             results.median(slice, |sample| of(&sample.cpu) / sample.done as f64 * 1e6).unwrap_or(f64::NAN)
         };
@@ -68,8 +69,8 @@ impl Report {
             slice.subject,
             slice.in_flight,
             of(Sample::rate),
-            rates().fold(f64::INFINITY, f64::min),
-            rates().fold(0.0, f64::max),
+            least,
+            most,
             of(|sample| sample.p50_ms),
             of(|sample| sample.p99_ms),
             cpu(|cpu| cpu.client),
@@ -82,10 +83,31 @@ impl Report {
         if self.results.growth.is_empty() {
             return Ok(());
         }
-        writeln!(out, "| events in the log | commands/s over HTTP, 256 in flight |\n|---:|---:|")?;
-        for (events, rates) in &self.results.growth {
-            let rate = median(rates.iter().copied().flatten()).unwrap_or(f64::NAN);
-            writeln!(out, "| {events} | {rate:.0} |")?;
+        writeln!(out, "| events in the log | commands/s over HTTP, 256 in flight (least–most) | p50 ms | p99 ms |")?;
+        writeln!(out, "|---:|---:|---:|---:|")?;
+        for events in self.results.growth.keys() {
+            let by_round = |what: fn(&Sample) -> f64| self.results.growth_by_round(*events, what).into_iter().flatten();
+            let of = |what| median(by_round(what)).unwrap_or(f64::NAN);
+            let (least, most) = spread(by_round(Sample::rate));
+            let (p50, p99) = (of(|sample| sample.p50_ms), of(|sample| sample.p99_ms));
+            writeln!(out, "| {events} | {:.0} ({least:.0}–{most:.0}) | {p50:.2} | {p99:.2} |", of(Sample::rate))?;
+        }
+        writeln!(out)
+    }
+
+    fn budgets(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let budgets = &self.results.budgets;
+        let Some(first) = budgets.values().next() else { return Ok(()) };
+        write!(out, "| a command over HTTP, mean in µs |")?;
+        budgets.keys().try_for_each(|in_flight| write!(out, " {in_flight} in flight |"))?;
+        writeln!(out, "\n|---|{}", "---:|".repeat(budgets.len()))?;
+        for (row, (name, _)) in first.0.iter().enumerate() {
+            write!(out, "| {name} |")?;
+            for budget in budgets.values() {
+                let value = budget.0.get(row).and_then(|(_, value)| *value);
+                write!(out, " {} |", value.map_or_else(|| "–".to_owned(), short))?;
+            }
+            writeln!(out)?;
         }
         writeln!(out)
     }
@@ -110,6 +132,11 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// The least and the most of what there is.
+fn spread(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, 0.0), |(least, most), value| (value.min(least), value.max(most)))
 }
 
 /// With as many digits as a measurement is good for.

@@ -1,11 +1,14 @@
 //! Streams loaded that aren't in memory: how long the first answer of a long stream takes, with and without a snapshot.
+//!
+//! Both are asked for the state, one stream after the other: the host over HTTP, the peer by a call. The snapshots of both
+//! are as new as the streams.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::fill::{self, Streams};
+use super::fill::{self, Names, Streams};
 use crate::effort::Effort;
 use crate::results::Results;
 use crate::site::{ADMIN, Host, Site};
@@ -16,6 +19,13 @@ use crate::work::Act;
 
 const DATABASE: &str = "cold";
 
+/// Streams that are read before any is measured, and how many.
+const WARM_UP: &str = "warm-up-";
+const WARM_UPS: u64 = 50;
+
+/// The host's own count of the folds that began with a snapshot.
+const RESTORED: &str = r#"everfold_snapshots_total{fate="restored"}"#;
+
 /// How long the host may take to write the snapshots that are due, off the commands' path.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -23,25 +33,44 @@ pub(super) async fn measure(site: &Site, folder: &Path, effort: Effort, results:
     // Its start makes the tables.
     site.another_host(folder, DATABASE).await?.stop().await?;
     let lengths = effort.stream_lengths();
-    for length in lengths {
-        let prefix = prefix(*length);
-        let streams = Streams { prefix: &prefix, count: copies(*length), length: *length };
+    let all = lengths.iter().map(|length| (prefix(*length), copies(*length), *length));
+    for (prefix, count, length) in all.chain([(WARM_UP.to_owned(), WARM_UPS, 10)]) {
+        let streams = Streams { prefix: &prefix, names: Names::Numbered, count, length };
         fill::log(&site.postgres, DATABASE, streams).await?;
         fill::peer(&site.postgres, streams).await?;
     }
     let host = site.another_host(folder, DATABASE).await?;
+    warm_up(&host).await?;
+    let (replaying, restoring) = (Loader::replaying(site).await?, Loader::restoring(site).await?);
     for length in lengths {
-        let took = read_cold(&host, *length).await?;
-        results.measure(format!("cold stream of {length}, no snapshot"), took, "ms");
-        results.measure(format!("cold stream of {length}, postgres-es"), load_peer(site, *length).await?, "ms");
+        results.measure(format!("cold stream of {length}, no snapshot"), read_cold(&host, *length).await?, "ms");
+        let took = load_peer(&replaying, *length).await?;
+        results.measure(format!("cold stream of {length}, no snapshot, postgres-es"), took, "ms");
     }
     write_snapshots(site, &host, lengths).await?;
     host.stop().await?;
     let host = site.another_host(folder, DATABASE).await?;
-    for length in lengths.iter().filter(|length| has_snapshot(**length)) {
-        results.measure(format!("cold stream of {length}, snapshot"), read_cold(&host, *length).await?, "ms");
+    warm_up(&host).await?;
+    let before = host.metrics().await?;
+    let with_snapshot = || lengths.iter().copied().filter(|length| has_snapshot(*length));
+    for length in with_snapshot() {
+        results.measure(format!("cold stream of {length}, snapshot"), read_cold(&host, length).await?, "ms");
+        let took = load_peer(&restoring, length).await?;
+        results.measure(format!("cold stream of {length}, snapshot, postgres-es"), took, "ms");
     }
+    let restored = host.metrics().await?.value(RESTORED) - before.value(RESTORED);
+    ensure!(restored as u64 == with_snapshot().map(copies).sum::<u64>(), "{restored} folds began with a snapshot");
     host.stop().await
+}
+
+/// Has everything there that isn't the stream's: the host's connections to the database, prepared statements, instances.
+async fn warm_up(host: &Host) -> Result<()> {
+    let mut wire = Wire::connect(host.address).await?;
+    for stream in 1..=WARM_UPS {
+        let status = wire.get(&format!("/v1/aggregates/account/{WARM_UP}{stream}")).await?;
+        ensure!(status == 200, "{status} {}", String::from_utf8_lossy(wire.body()));
+    }
+    Ok(())
 }
 
 fn prefix(length: u64) -> String {
@@ -68,12 +97,12 @@ async fn read_cold(host: &Host, length: u64) -> Result<f64> {
         took.push(begin.elapsed().as_secs_f64() * 1e3);
         ensure!(status == 200, "{status} {}", String::from_utf8_lossy(wire.body()));
     }
-    eprintln!("cold streams of {length}: {took:.2?} ms");
     Ok(median(took).unwrap_or(f64::NAN))
 }
 
-async fn load_peer(site: &Site, length: u64) -> Result<f64> {
-    let loader = Loader::new(site).await?;
+async fn load_peer(loader: &Loader, length: u64) -> Result<f64> {
+    // Its statements are prepared on its connection: for ours, the warm-up did so.
+    loader.load(&format!("{WARM_UP}1")).await?;
     let mut took = Vec::new();
     for stream in 1..=copies(length) {
         let begin = Instant::now();

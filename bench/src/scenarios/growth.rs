@@ -4,16 +4,14 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::fill::{self, Streams};
+use super::fill::{self, Names, Streams};
 use crate::effort::Effort;
 use crate::results::Results;
 use crate::site::Site;
 use crate::subjects::run_http;
 use crate::work::Work;
 
-const DATABASE: &str = "growth";
-
-/// Events of each stream that the log is filled with: ten million events are a million streams.
+/// Events of each stream that a log is filled with: ten million events are a million streams.
 const LENGTH: u64 = 10;
 
 /// Times that each size is measured.
@@ -22,25 +20,30 @@ const ROUNDS: usize = 3;
 /// Requests under way.
 const IN_FLIGHT: usize = 256;
 
+/// Each size has a log of its own, so that all of them can be measured in each round: a machine's bad minute then
+/// spoils both sides of a ratio.
 pub(super) async fn measure(site: &Site, folder: &Path, effort: Effort, results: &mut Results) -> Result<()> {
-    // Its start makes the tables.
-    site.another_host(folder, DATABASE).await?.stop().await?;
-    let mut filled = 0;
     for size in effort.log_sizes() {
-        let prefix = format!("of-{size}-");
-        let count = (size - filled) / LENGTH;
-        fill::log(&site.postgres, DATABASE, Streams { prefix: &prefix, count, length: LENGTH }).await?;
-        filled = *size;
-        let host = site.another_host(folder, DATABASE).await?;
-        let mut rates = Vec::new();
-        for _ in 0..ROUNDS {
-            let meter = site.meter_of(&host);
-            let sample = run_http(host.address, &meter, Work::Accounts, IN_FLIGHT, effort.timing()).await?;
-            rates.push(Some(sample.rate()));
+        // Its start makes the tables.
+        site.another_host(folder, &database(*size)).await?.stop().await?;
+        let streams = Streams { prefix: "account", names: Names::Scattered, count: size / LENGTH, length: LENGTH };
+        fill::log(&site.postgres, &database(*size), streams).await?;
+        eprintln!("a log of {size} events is made");
+    }
+    for round in 0..ROUNDS {
+        for size in effort.log_sizes() {
+            let host = site.another_host(folder, &database(*size)).await?;
+            site.postgres.checkpoint().await?;
+            let sample =
+                run_http(host.address, &site.meter_of(&host), Work::Accounts, IN_FLIGHT, effort.timing()).await?;
+            host.stop().await?;
+            eprintln!("round {}/{ROUNDS}: {size} events: {:.0}/s", round + 1, sample.rate());
+            results.add_growth(*size, round, sample);
         }
-        eprintln!("{size} events: {rates:.0?}");
-        results.growth.insert(*size, rates);
-        host.stop().await?;
     }
     Ok(())
+}
+
+fn database(size: u64) -> String {
+    format!("growth_{size}")
 }

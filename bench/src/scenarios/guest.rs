@@ -1,5 +1,9 @@
 //! What a guest costs: a command decided and its event applied in the component, through the host's runtime, and the
 //! same Rust natively with the same JSON decoded and encoded.
+//!
+//! Both sides get the same: names and payloads as text, and a context that is made anew for each command, whose ids a
+//! native caller writes into the strings that `decide` takes, as the host writes them into the guest's memory. What that
+//! alone costs is shown by a second native figure, with one context for all commands.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -36,8 +40,13 @@ pub(super) fn measure(site: &Site, results: &mut Results) -> Result<()> {
     let mut rounds = Vec::new();
     // The first round warms up.
     for round in 0..=ROUNDS {
-        let one =
-            Costs { guest: guest.cycles()?, native: native.cycles()?, apply: guest.fold()?, fold: native.fold()? };
+        let one = Costs {
+            guest: guest.cycles()?,
+            native: native.cycles(Contexts::Each)?,
+            bare: native.cycles(Contexts::One)?,
+            apply: guest.fold()?,
+            fold: native.fold()?,
+        };
         if round > 0 {
             rounds.push(one);
         }
@@ -46,6 +55,7 @@ pub(super) fn measure(site: &Site, results: &mut Results) -> Result<()> {
     let of = |what: fn(&Costs) -> f64| median(rounds.iter().map(what)).unwrap_or(f64::NAN);
     results.measure("decide + apply in the guest", of(|costs| costs.guest) * 1e6, "µs");
     results.measure("decide + apply natively, same JSON", of(|costs| costs.native) * 1e6, "µs");
+    results.measure("decide + apply natively, one context for all", of(|costs| costs.bare) * 1e6, "µs");
     results.measure("apply in the guest, 500 at a time", of(|costs| costs.apply) * 1e6, "µs an event");
     results.measure("apply natively, same JSON", of(|costs| costs.fold) * 1e6, "µs an event");
     results.guest_ratio = median(rounds.iter().map(|costs| costs.guest / costs.native));
@@ -56,6 +66,7 @@ pub(super) fn measure(site: &Site, results: &mut Results) -> Result<()> {
 struct Costs {
     guest: f64,
     native: f64,
+    bare: f64,
     apply: f64,
     fold: f64,
 }
@@ -113,6 +124,13 @@ impl Guest {
     }
 }
 
+/// Whether each command has a context of its own, as in the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Contexts {
+    Each,
+    One,
+}
+
 /// The same account as plain Rust.
 struct Native {
     account: Account,
@@ -122,19 +140,27 @@ struct Native {
 
 impl Native {
     fn new() -> Result<Self> {
-        let mut native =
-            Self { account: Account::default(), context: everfold_sdk::testing::context(), events: Vec::new() };
+        let mut context = everfold_sdk::testing::context();
+        // What is written anew for each command isn't copied before.
+        context.command_id = String::new();
+        let mut native = Self { account: Account::default(), context, events: Vec::new() };
         native.apply(OPENED.0, 1, OPENED.1.as_bytes())?;
         Ok(native)
     }
 
-    fn cycles(&mut self) -> Result<f64> {
+    fn cycles(&mut self, contexts: Contexts) -> Result<f64> {
+        let command_id = Uuid::from_u128(7);
         let begin = Instant::now();
         for _ in 0..CYCLES {
             let (name, payload) = black_box(DEPOSIT);
+            let mut own = None;
+            if contexts == Contexts::Each {
+                let context = own.insert(black_box(&self.context).clone());
+                context.command_id = black_box(command_id).hyphenated().to_string();
+            }
+            let context = black_box(own.as_ref().unwrap_or(&self.context));
             let command = Command::decode(name, payload.as_bytes()).ok().context("the command can't be decoded")?;
-            let decided =
-                self.account.decide(command, black_box(&self.context)).ok().context("a deposit was rejected")?;
+            let decided = self.account.decide(command, context).ok().context("a deposit was rejected")?;
             for event in decided {
                 let event = black_box(event.encode());
                 self.apply(event.kind.event_type, event.kind.schema_version, &event.payload)?;
@@ -174,7 +200,8 @@ mod tests {
     #[test]
     fn the_native_account_does_what_is_measured() {
         let mut native = Native::new().unwrap();
-        assert!(native.cycles().unwrap() > 0.0 && native.fold().unwrap() > 0.0);
-        assert_eq!(native.account.balance, u64::from(2 * CYCLES));
+        assert!(native.cycles(Contexts::Each).unwrap() > 0.0 && native.fold().unwrap() > 0.0);
+        assert!(native.cycles(Contexts::One).unwrap() > 0.0);
+        assert_eq!(native.account.balance, u64::from(3 * CYCLES));
     }
 }

@@ -1,4 +1,6 @@
 //! The log and a long stream read from beginning to end, beside PostgreSQL's own COPY of the same rows.
+//!
+//! A stream is read in pages only: the host has no lines for it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,7 +15,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::fill::{self, Streams};
+use super::fill::{self, Names, Streams};
 use crate::effort::Effort;
 use crate::results::Results;
 use crate::site::{ADMIN, Site};
@@ -31,31 +33,39 @@ const LONG: u64 = 50_000;
 /// Times that each is read, in turn.
 const ROUNDS: usize = 3;
 
-/// The rows with what a reader of the log gets.
-const COPY: &str = "COPY (SELECT position, tenant_id, aggregate_type, stream_id, version, event_id, event_type, \
-                    schema_version, occurred_at, created_at, payload, metadata FROM everfold.event_store \
-                    ORDER BY position) TO STDOUT";
+/// What is measured, in the order of the rates.
+const NAMES: [&str; 5] = [
+    "whole log, JSON pages",
+    "whole log, NDJSON",
+    "whole log, COPY",
+    "one stream of 50,000, JSON pages",
+    "one stream of 50,000, COPY",
+];
 
 pub(super) async fn measure(site: &Site, folder: &Path, effort: Effort, results: &mut Results) -> Result<()> {
     // Its start makes the tables.
     site.another_host(folder, DATABASE).await?.stop().await?;
     let events = effort.read_events();
-    let (short, long) = (Streams { prefix: "short-", count: (events - LONG) / 10, length: 10 }, LONG);
+    let short = Streams { prefix: "short-", names: Names::Numbered, count: (events - LONG) / 10, length: 10 };
     fill::log(&site.postgres, DATABASE, short).await?;
-    fill::log(&site.postgres, DATABASE, Streams { prefix: "long-", count: 1, length: long }).await?;
+    fill::log(&site.postgres, DATABASE, Streams { prefix: "long-", count: 1, length: LONG, ..short }).await?;
     let host = site.another_host(folder, DATABASE).await?;
-    let mut rates: [Vec<f64>; 4] = Default::default();
-    for _ in 0..ROUNDS {
-        let whole = format!("/v1/events?limit={PAGE}");
-        rates[0].push(pages(host.address, &whole, events).await?);
-        rates[1].push(lines(host.address, "/v1/events", events).await?);
-        let stream = format!("/v1/streams/account/long-1/events?limit={PAGE}");
-        rates[2].push(pages(host.address, &stream, long).await?);
-        rates[3].push(copy(site, events).await?);
-        eprintln!("log: {:.0?}", rates.iter().filter_map(|rates| rates.last()).collect::<Vec<_>>());
+    let mut rates: [Vec<f64>; NAMES.len()] = Default::default();
+    // The first round warms up.
+    for round in 0..=ROUNDS {
+        let one = [
+            pages(host.address, &format!("/v1/events?limit={PAGE}"), events).await?,
+            lines(host.address, "/v1/events", events).await?,
+            copy(site, "true", "position", events).await?,
+            pages(host.address, &format!("/v1/streams/account/long-1/events?limit={PAGE}"), LONG).await?,
+            copy(site, OF_LONG, "version", LONG).await?,
+        ];
+        eprintln!("log, events/s: {one:.0?}");
+        if round > 0 {
+            rates.iter_mut().zip(one).for_each(|(rates, rate)| rates.push(rate));
+        }
     }
-    let names = ["whole log, JSON pages", "whole log, NDJSON", "one stream, JSON pages", "whole log, COPY"];
-    for (name, rates) in names.into_iter().zip(rates) {
+    for (name, rates) in NAMES.into_iter().zip(rates) {
         results.measure(name, median(rates).unwrap_or(f64::NAN), "events/s");
     }
     host.stop().await
@@ -101,11 +111,18 @@ async fn lines(host: SocketAddr, path: &str, events: u64) -> Result<f64> {
     Ok(events as f64 / begin.elapsed().as_secs_f64())
 }
 
-/// Has the server write the rows; events a second.
-async fn copy(site: &Site, events: u64) -> Result<f64> {
+/// The rows of the long stream.
+const OF_LONG: &str = "tenant_id = 'default' AND aggregate_type = 'account' AND stream_id = 'long-1'";
+
+/// Has the server write these rows, with all that a reader of the log gets of them, as psql's `\copy` does; events a second.
+async fn copy(site: &Site, rows: &str, order: &str, events: u64) -> Result<f64> {
     let admin = site.postgres.connect(ADMIN, DATABASE).await?;
+    let statement = format!(
+        "COPY (SELECT position, tenant_id, aggregate_type, stream_id, version, event_id, event_type, schema_version, \
+         occurred_at, created_at, payload, metadata FROM everfold.event_store WHERE {rows} ORDER BY {order}) TO STDOUT"
+    );
     let begin = Instant::now();
-    let rows = admin.copy_out(COPY).await?;
+    let rows = admin.copy_out(&statement).await?;
     let read: u64 = rows.try_fold(0, |read, _: Bytes| async move { Ok(read + 1) }).await?;
     ensure!(read == events, "{read} of {events} rows were copied");
     Ok(events as f64 / begin.elapsed().as_secs_f64())

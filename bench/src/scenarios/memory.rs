@@ -1,4 +1,4 @@
-//! The host's memory: what an aggregate costs that is in it, and whether it stays bounded when very many are touched.
+//! The host's memory: what an aggregate costs that is in it, and that it stays bounded when very many are touched.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::effort::Effort;
 use crate::results::Results;
-use crate::site::Site;
+use crate::site::{Host, Site};
 use crate::wire::Wire;
 use crate::work::{Act, fresh_stream};
 
@@ -25,23 +25,42 @@ pub(super) async fn measure(site: &Site, folder: &Path, effort: Effort, results:
     let host = site.another_host(folder, DATABASE).await?;
     // The first commands bring what every host has: connections, plans, the module's instances.
     open_accounts(host.address, CONNECTIONS).await?;
-    let at_first = host.memory()?;
-    results.measure("host memory, hardly used", mib(at_first), "MiB");
+    let first = Footprint::of(&host).await?;
+    results.measure("host memory, hardly used", first.mib(), "MiB");
     let mut touched = 0;
-    for wanted in effort.touched_streams() {
+    for (nth, wanted) in effort.touched_streams().iter().enumerate() {
         open_accounts(host.address, wanted - touched).await?;
         touched = *wanted;
         tokio::time::sleep(SETTLE).await;
-        let memory = host.memory()?;
-        eprintln!("{touched} streams touched: {:.0} MiB", mib(memory));
-        results.measure(format!("host memory, {touched} streams touched"), mib(memory), "MiB");
-        if Some(wanted) == effort.touched_streams().first() {
+        let now = Footprint::of(&host).await?;
+        eprintln!("{touched} streams touched: {:.0} MiB, {} aggregates in memory", now.mib(), now.residents);
+        results.measure(format!("host memory, {touched} streams touched"), now.mib(), "MiB");
+        results.measure(format!("aggregates in memory, {touched} streams touched"), now.residents, "aggregates");
+        if nth == 0 {
             // Fewer than the host keeps by default: all of them are in memory.
-            let each = memory.saturating_sub(at_first) as f64 / touched as f64;
-            results.measure("memory per resident aggregate", each, "bytes");
+            let each = (now.bytes - first.bytes) / (now.residents - first.residents);
+            results.measure("memory per aggregate in memory", each, "bytes");
         }
     }
     host.stop().await
+}
+
+/// What a host holds at one moment.
+struct Footprint {
+    /// Memory, in bytes.
+    bytes: f64,
+    /// Aggregates that it keeps, as it counts them: at most its setting `residents`, 100,000 by default.
+    residents: f64,
+}
+
+impl Footprint {
+    async fn of(host: &Host) -> Result<Self> {
+        Ok(Self { bytes: host.memory()? as f64, residents: host.metrics().await?.value("everfold_residents") })
+    }
+
+    fn mib(&self) -> f64 {
+        self.bytes / f64::from(1 << 20)
+    }
 }
 
 /// Opens so many accounts.
@@ -64,8 +83,4 @@ async fn open_accounts(host: SocketAddr, count: u64) -> Result<()> {
         opened??;
     }
     Ok(())
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }

@@ -1,6 +1,7 @@
 //! What is measured. Rates under load are slices, which all rounds shuffle; the rest is measured once the rounds are
 //! over, most of it on a host and a database of its own.
 
+mod budget;
 mod cold;
 mod fill;
 mod growth;
@@ -50,6 +51,8 @@ pub(crate) enum Scenario {
     Memory,
     /// Throughput on larger and larger logs
     Growth,
+    /// Where the time of a command goes
+    Budget,
 }
 
 impl fmt::Display for Scenario {
@@ -95,27 +98,38 @@ impl Scenario {
                     Subject::Seed,
                     Subject::Raw,
                 ];
-                let mut slices = of(Work::Accounts, &all, &LEVELS);
-                // Up to ten in flight both configurations are the same.
-                slices.retain(|slice| slice.subject != Subject::PostgresEsTen || slice.in_flight > 10);
-                slices
+                distinct(of(Work::Accounts, &all, &LEVELS))
             }
-            Self::Keys if is_quick => of(Work::Keyed, &[Subject::Http], &[256]),
+            Self::Keys if is_quick => {
+                [of(Work::Keyed, &[Subject::Http], &[256]), of(Work::Keyed, &[Subject::Bulk], &[1024])].concat()
+            }
             Self::Keys => of(Work::Keyed, &[Subject::Http, Subject::Bulk], &LEVELS),
             Self::Rejections if is_quick => of(Work::Rejections, &[Subject::Http], &[64]),
-            Self::Rejections => of(Work::Rejections, &[Subject::Http, Subject::PostgresEs], &[1, 64, 256]),
+            Self::Rejections => {
+                let rates =
+                    of(Work::Rejections, &[Subject::Http, Subject::PostgresEs, Subject::PostgresEsTen], &[1, 64, 256]);
+                distinct(rates)
+            }
             Self::Reads => {
                 let levels: &[usize] = if is_quick { &[64] } else { &[1, 64, 256] };
-                let strong = of(Work::Reads, &[Subject::Http, Subject::PostgresEs], levels);
-                [strong, of(Work::StaleReads, &[Subject::Http], levels)].concat()
+                let strong = of(Work::Reads, &[Subject::Http, Subject::PostgresEs, Subject::PostgresEsTen], levels);
+                distinct([strong, of(Work::StaleReads, &[Subject::Http], levels)].concat())
             }
             Self::Hot => {
                 let levels: &[usize] = if is_quick { &[64] } else { &[1, 8, 64, 256] };
-                of(Work::OneStream, &[Subject::Http, Subject::PostgresEs], levels)
+                distinct(of(Work::OneStream, &[Subject::Http, Subject::PostgresEs, Subject::PostgresEsTen], levels))
             }
-            Self::Guest | Self::Modules | Self::Cold | Self::Log | Self::Memory | Self::Growth => Vec::new(),
+            Self::Guest | Self::Modules | Self::Cold | Self::Log | Self::Memory | Self::Growth | Self::Budget => {
+                Vec::new()
+            }
         }
     }
+}
+
+/// Without what is there already: up to ten in flight both configurations of the peer are the same.
+fn distinct(mut slices: Vec<Slice>) -> Vec<Slice> {
+    slices.retain(|slice| slice.subject != Subject::PostgresEsTen || slice.in_flight > 10);
+    slices
 }
 
 /// Measures what isn't in the rounds; nothing where all of a scenario is.
@@ -134,6 +148,7 @@ pub(crate) async fn measure(
         Scenario::Log => log::measure(site, folder, effort, results).await,
         Scenario::Memory => memory::measure(site, folder, effort, results).await,
         Scenario::Growth => growth::measure(site, folder, effort, results).await,
+        Scenario::Budget => budget::measure(site, effort, results).await,
     }
 }
 

@@ -7,11 +7,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
+use super::child::{self, Last, Process};
+use super::metrics::Metrics;
 use crate::wire::Wire;
 
 /// How long it may take to start or stop. A loaded machine compiles modules slowly.
@@ -23,7 +24,7 @@ pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     /// Where it looks for modules.
     modules: PathBuf,
-    process: Child,
+    process: Process,
 }
 
 impl Host {
@@ -34,7 +35,7 @@ impl Host {
         fs::create_dir_all(&modules)?;
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
         let log = File::create(folder.join("log"))?;
-        let mut command = Command::new(program);
+        let mut command = child::command(program, None, Last::Kill);
         command.args(["serve", "--listen", &address.to_string()]);
         command.args(["--data-dir", "data", "--modules-dir", "modules"]);
         for (name, _) in std::env::vars_os() {
@@ -44,8 +45,8 @@ impl Host {
             }
         }
         command.env("DATABASE_URL", database_url).env("NO_COLOR", "1").current_dir(folder);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0).kill_on_drop(true);
-        let process = command.spawn().context("can't start the host")?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let process = Process::start(command, Last::Kill)?;
         let mut host = Self { address, modules, process };
         host.put_module("bank-account", module)?;
         host.until_ready(folder).await?;
@@ -70,13 +71,17 @@ impl Host {
         resident(&fs::read_to_string(format!("/proc/{process}/status"))?).context("the kernel doesn't tell memory")
     }
 
+    /// What it counts and measures itself.
+    pub(crate) async fn metrics(&self) -> Result<Metrics> {
+        let mut wire = Wire::connect(self.address).await?;
+        let status = wire.get("/metrics").await?;
+        anyhow::ensure!(status == 200, "the host tells no metrics: {status}");
+        Ok(Metrics::read(std::str::from_utf8(wire.body())?))
+    }
+
     /// Ends it as an operator does.
-    pub(crate) async fn stop(mut self) -> Result<()> {
-        let process = self.process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        kill_process(process.context("the host has ended")?, Signal::TERM)?;
-        let status = timeout(PATIENCE, self.process.wait()).await.context("the host doesn't stop")??;
-        anyhow::ensure!(status.success(), "the host stopped with {status}");
-        Ok(())
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.process.stop(Signal::TERM, PATIENCE).await.context("the host")
     }
 
     async fn until_ready(&mut self, folder: &Path) -> Result<()> {
@@ -87,7 +92,7 @@ impl Host {
             {
                 return Ok(());
             }
-            if Instant::now() > deadline || self.process.try_wait()?.is_some() {
+            if Instant::now() > deadline || self.process.has_ended()? {
                 bail!("the host doesn't start:\n{}", fs::read_to_string(folder.join("log")).unwrap_or_default());
             }
             sleep(Duration::from_millis(50)).await;

@@ -1,6 +1,8 @@
 //! What is measured: one PostgreSQL, one host, and an empty log in it.
 
+mod child;
 mod host;
+mod metrics;
 mod postgres;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 pub(crate) use self::host::Host;
+pub(crate) use self::metrics::Metrics;
 pub(crate) use self::postgres::{ADMIN, Postgres, User};
 use crate::cpu::Meter;
 

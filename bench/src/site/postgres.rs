@@ -8,16 +8,21 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use rustix::process::Signal;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, Config, NoTls};
+
+use super::child::{self, Last, Process};
 
 /// How long the server may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Its port, which only names the socket: it listens on no network.
 const PORT: u16 = 5432;
+
+/// PostgreSQL's immediate shutdown: the server ends all its processes and then itself.
+const ABORT: Last = Last::Quit;
 
 /// What differs from a fresh server's settings: room for the peers' connections, and checkpoints far enough apart that
 /// none falls into one subject's seconds by chance. Nothing that makes a commit less durable.
@@ -33,8 +38,8 @@ const DURABLE: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
 /// Whom PostgreSQL runs as where the bench is root, which it refuses to run as.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct User {
-    id: u32,
-    group: u32,
+    pub(super) id: u32,
+    pub(super) group: u32,
 }
 
 impl FromStr for User {
@@ -49,7 +54,7 @@ impl FromStr for User {
 /// A running server.
 pub(crate) struct Postgres {
     folder: PathBuf,
-    server: Child,
+    server: Process,
 }
 
 impl Postgres {
@@ -68,17 +73,14 @@ impl Postgres {
             chown(folder, Some(user.id), Some(user.group))?;
         }
         let tool = |name: &str| {
-            let mut command = Command::new(bin.join(name));
+            let mut command = child::command(&bin.join(name), user, ABORT);
             command.current_dir(folder);
-            if let Some(user) = user {
-                command.uid(user.id).gid(user.group);
-            }
             command
         };
         let data = folder.join("data");
         let mut initdb = tool("initdb");
         initdb.args(["--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8", "-D"]);
-        let made = initdb.arg(&data).output().await.context("can't run initdb")?;
+        let made = initdb.arg(&data).kill_on_drop(true).output().await.context("can't run initdb")?;
         ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
         let mut postgres = Self { folder: folder.to_owned(), server: spawn(tool("postgres"), folder, &data)? };
         postgres.until_ready().await?;
@@ -136,17 +138,14 @@ impl Postgres {
     }
 
     /// Stops it; sessions are ended.
-    pub(crate) async fn stop(mut self) -> Result<()> {
-        let process = self.server.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        kill_process(process.context("the server has ended")?, Signal::INT)?;
-        timeout(PATIENCE, self.server.wait()).await.context("the server doesn't stop")??;
-        Ok(())
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.server.stop(Signal::INT, PATIENCE).await.context("PostgreSQL")
     }
 
     async fn until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self.connect(ADMIN, ADMIN).await.is_err() {
-            if Instant::now() > deadline || self.server.try_wait()?.is_some() {
+            if Instant::now() > deadline || self.server.has_ended()? {
                 let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
                 bail!("PostgreSQL doesn't start:\n{log}");
             }
@@ -165,14 +164,14 @@ impl Postgres {
     }
 }
 
-fn spawn(mut postgres: Command, folder: &Path, data: &Path) -> Result<Child> {
+fn spawn(mut postgres: Command, folder: &Path, data: &Path) -> Result<Process> {
     let log = File::create(folder.join("log"))?;
     for setting in SETTINGS {
         postgres.args(["-c", setting]);
     }
     postgres.args(["-h", "", "-p", &PORT.to_string(), "-k"]).arg(folder).arg("-D").arg(data);
-    postgres.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0).kill_on_drop(true);
-    postgres.spawn().context("can't start postgres")
+    postgres.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Process::start(postgres, ABORT)
 }
 
 #[cfg(test)]

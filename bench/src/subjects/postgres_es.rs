@@ -36,6 +36,9 @@ pub(super) const TABLES: &str = "
         PRIMARY KEY (aggregate_type, aggregate_id, last_sequence));
 ";
 
+/// Events from one snapshot to the next, as many as the host has by default.
+const SNAPSHOT_INTERVAL: usize = 100;
+
 /// How long a client waits for a connection: with a thousand clients on ten connections it may take a while.
 const ACQUIRE: Duration = Duration::from_secs(60);
 
@@ -68,17 +71,20 @@ async fn pool(folder: &Path, port: u16, connections: usize) -> Result<PgPool> {
     Ok(pool.acquire_timeout(ACQUIRE).test_before_acquire(false).connect_with(options).await?)
 }
 
-/// Loads streams as the framework does before each command.
+/// Loads streams as the framework does before each command, on one connection.
 pub(crate) struct Loader {
     store: Store,
 }
 
 impl Loader {
-    /// One with one connection.
-    pub(crate) async fn new(site: &Site) -> Result<Self> {
-        let (folder, port) = site.postgres.socket();
-        let repository = PostgresEventRepository::new(pool(folder, port, 1).await?);
-        Ok(Self { store: PersistedEventStore::new_event_store(repository) })
+    /// One that folds all events.
+    pub(crate) async fn replaying(site: &Site) -> Result<Self> {
+        Ok(Self { store: PersistedEventStore::new_event_store(repository(site).await?) })
+    }
+
+    /// One that begins with a snapshot.
+    pub(crate) async fn restoring(site: &Site) -> Result<Self> {
+        Ok(Self { store: PersistedEventStore::new_snapshot_store(repository(site).await?, SNAPSHOT_INTERVAL) })
     }
 
     /// Loads a stream and folds it.
@@ -86,6 +92,11 @@ impl Loader {
         self.store.load_aggregate(stream).await?;
         Ok(())
     }
+}
+
+async fn repository(site: &Site) -> Result<PostgresEventRepository> {
+    let (folder, port) = site.postgres.socket();
+    Ok(PostgresEventRepository::new(pool(folder, port, 1).await?))
 }
 
 type Store = PersistedEventStore<PostgresEventRepository, Account>;

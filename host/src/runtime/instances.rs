@@ -3,7 +3,7 @@
 //! One instance per module and tenant holds many aggregates, so tenants share no guest memory. An instance is a
 //! cache: it may be gone at any call, and its residents are folded again by their owner.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -33,7 +33,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Numbers of instances, in the whole process: a resident of one shard never fits an instance of another.
 static NEXT_INSTANCE: AtomicU64 = AtomicU64::new(0);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct InstanceId(u64);
 
 /// An aggregate in an instance. Hand it back to [`Instances::release`]; nothing else frees its memory.
@@ -95,7 +95,8 @@ impl Slot {
 /// The instances of one shard. Calls are synchronous, and bounded by the engine's limits.
 pub struct Instances {
     engine: Engine,
-    slots: HashMap<InstanceId, Slot>,
+    /// A handful, found several times in each command: comparing a few numbers is cheaper than hashing one.
+    slots: BTreeMap<InstanceId, Slot>,
     /// The instance that takes new residents.
     open: HashMap<SharedKey, InstanceId>,
     /// The instance before it, which takes none: it serves those it has until the next one is full too.
@@ -107,7 +108,7 @@ impl Instances {
     /// No instances yet.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
-        Self { engine, slots: HashMap::new(), open: HashMap::new(), full: HashMap::new(), clock: 0 }
+        Self { engine, slots: BTreeMap::new(), open: HashMap::new(), full: HashMap::new(), clock: 0 }
     }
 
     /// Makes the aggregate of a stream without events.

@@ -1,5 +1,6 @@
 //! `everfold:domain@0.1.0`: the generated bindings, and their translation into the host's own values.
 
+use uuid::Uuid;
 use wasmtime::Store;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceAny};
 
@@ -73,8 +74,12 @@ impl Exports for bindings::Module {
         aggregate: ResourceAny,
         events: &[FoldEvent<'_>],
     ) -> wasmtime::Result<Result<(), RefusedEvent>> {
-        let events: Vec<_> = events.iter().map(event).collect();
-        let applied = self.everfold_domain_aggregates().aggregate().call_apply(store, aggregate, &events)?;
+        let aggregates = self.everfold_domain_aggregates().aggregate();
+        let applied = match events {
+            // Most decisions are one event: no list is made for it.
+            [one] => aggregates.call_apply(store, aggregate, &[event(one)])?,
+            _ => aggregates.call_apply(store, aggregate, &events.iter().map(event).collect::<Vec<_>>())?,
+        };
         Ok(applied.map_err(refused))
     }
 
@@ -86,10 +91,10 @@ impl Exports for bindings::Module {
     ) -> wasmtime::Result<RawDecision> {
         let command = wit::Command { name: request.command, payload: request.payload.as_bytes() };
         let context = request.context;
-        let command_id = context.command_id.hyphenated().to_string();
+        let mut command_id = Uuid::encode_buffer();
         let context = wit::Context {
             time: context.time,
-            command_id: &command_id,
+            command_id: context.command_id.hyphenated().encode_lower(&mut command_id),
             seed: context.seed,
             actor: context.actor,
             tenant: request.tenant,
