@@ -11,7 +11,8 @@ use crate::model::{Append, AppendOutcome, Rejection, StoredOutcome};
 /// Sends appends as one statement outside any transaction, or as two where not all is as the appends demand. `module` gives
 /// the number of an append's module.
 ///
-/// An answer is taken only when the server is ready for the next statement: rows arrive before the commit.
+/// An answer is taken only when the server is ready for the next statement, by `fetch_one` as by `fetch_all`: rows arrive
+/// before the commit.
 pub(super) async fn append(
     session: &mut WriterSession,
     appends: &[&Append],
