@@ -104,7 +104,8 @@ impl Store {
 
     /// A session for the writer.
     pub(super) async fn writer_session(&self) -> Result<WriterSession, sqlx::Error> {
-        let mut connection = PgConnectOptions::clone(&self.connect).application_name("everfold-writer").connect().await?;
+        let mut connection =
+            PgConnectOptions::clone(&self.connect).application_name("everfold-writer").connect().await?;
         // Asked before the role changes: a session may not see the start of one of another role.
         let identity = sqlx::query!(
             r#"SELECT a.pid AS "process!", a.backend_start AS "started_at!", pg_is_in_recovery() AS "is_standby!"

@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::body::{CommandAnswer, CommandLine, CommandsLine};
 use super::{Answered, Answering, Came, Kind, Numbered, answer, check_headers, faulty, read_json};
+use crate::http::Api;
 use crate::http::body::Executed;
 use crate::http::description::problems::problems;
 use crate::http::extract::{Caller, Provenance};
 use crate::http::headers::{self, check_label};
 use crate::http::problem::{Code, Problem};
 use crate::http::serve::Stopping;
-use crate::http::Api;
 use crate::model::{self, Command, ExpectedVersion, ExpectedVersionError, Origin, StreamKey, Tenant};
 use crate::pipeline::{Pipeline, RequestError};
 

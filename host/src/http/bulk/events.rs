@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::body::{EventAnswer, EventLine, EventsLine};
 use super::{Answered, Answering, Came, Kind, Numbered, answer, check_headers, faulty, read_json};
+use crate::http::Api;
 use crate::http::description::problems::problems;
 use crate::http::extract::{Caller, Parameters};
 use crate::http::headers;
@@ -20,7 +21,6 @@ use crate::http::problem::{Code, Problem};
 use crate::http::query::event_type_name;
 use crate::http::serve::Stopping;
 use crate::http::stream_events::utc;
-use crate::http::Api;
 use crate::model::{ExpectedVersion, Json, NO_STREAM, NewEvent, StreamKey, Tenant};
 use crate::pipeline::{Diverged, ImportError, ImportEvent, Imported, Pipeline};
 
