@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// A command makes many small allocations, which other threads free: C's allocator takes locks for that, and a fifth of
+/// A command makes many small allocations, which other threads free: C's allocator takes locks for that, and a tenth of
 /// the host's time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
