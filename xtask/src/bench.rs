@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Prints one JSON object instead of the tables, and nothing else to the standard output
     #[arg(long)]
     json: bool,
+    /// Only sees whether the benchmark works, on a debug build and in seconds; `cargo xtask test` does so too
+    #[arg(long, exclusive = true)]
+    smoke: bool,
     /// Only these scenarios (see the benchmark's own help)
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     only: Vec<String>,
@@ -49,6 +52,9 @@ pub(crate) struct Options {
 /// Builds and runs. Whatever is said on the way goes to the standard error: the standard output is the result alone.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let postgres_bin = postgres::find(workspace)?;
+    if options.smoke {
+        return smoke(workspace, &postgres_bin);
+    }
     guests::run(workspace, &MODULES.map(str::to_owned))?;
     // Of these packages alone: what is measured shouldn't have features that only other parts of the workspace need.
     let mut cargo = workspace.cargo();
