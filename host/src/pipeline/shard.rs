@@ -109,9 +109,7 @@ impl Shard {
                     continue;
                 }
                 shard.waiting.borrow_mut().insert(stream.clone(), VecDeque::new());
-                let lane = Rc::clone(&shard).lane(stream, job);
-                eprintln!("LANE {}", std::mem::size_of_val(&lane));
-                lanes.spawn_local(lane);
+                lanes.spawn_local(Rc::clone(&shard).lane(stream, job));
             }
             lanes.close();
             lanes.wait().await;
