@@ -24,6 +24,11 @@ pub mod bindings {
     });
 }
 
+/// A module that brings an allocator of its own turns the feature off.
+#[cfg(all(feature = "allocator", not(target_feature = "atomics")))]
+#[global_allocator]
+static ALLOCATOR: crate::allocator::Pools = crate::allocator::Pools::new();
+
 /// A module's exports, for the aggregate types that `M` lists.
 pub struct Glue<M>(PhantomData<M>);
 

@@ -213,6 +213,8 @@
 extern crate self as everfold_sdk;
 
 mod aggregate;
+#[cfg(any(all(target_arch = "wasm32", not(target_feature = "atomics"), feature = "allocator"), test))]
+mod allocator;
 mod command;
 mod context;
 pub mod descriptor;
